@@ -1,0 +1,1 @@
+"""Side-by-side measurements. `python -m bench` runs them; README.md says what the figures mean."""

@@ -1,0 +1,55 @@
+"""Arguments that Python would round or misread on the way: refused here by name. Every other rule is the daemon's."""
+
+import operator
+from collections.abc import Mapping
+from datetime import datetime
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from meterd._convert import timestamp_from
+from meterd._request_id import new_request_id
+
+
+def text(name: str, value: str) -> str:
+    """Return `value`; raise TypeError when it is not a str."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be a str, not {type(value).__name__}")
+    return value
+
+
+def integer(name: str, value: int, *, bits: int = 64) -> int:
+    """Return `value` as an int; raise TypeError for a float, Decimal or bool, ValueError beyond `bits` bits."""
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise TypeError(f"{name} must be an int, not {type(value).__name__}")
+    number = operator.index(value)
+    if not -(1 << bits - 1) <= number < 1 << bits - 1:
+        raise ValueError(f"{name} does not fit {bits} bits: {number}")
+    return number
+
+
+def timestamp(name: str, value: datetime | None) -> Timestamp | None:
+    """Return `value` as a Timestamp; raise TypeError when it is not a datetime, ValueError when it has no time zone."""
+    if value is None:
+        return None
+    if not isinstance(value, datetime):
+        raise TypeError(f"{name} must be a datetime, not {type(value).__name__}")
+    if value.utcoffset() is None:
+        raise ValueError(f"{name} needs a time zone, such as datetime.now(UTC)")
+    return timestamp_from(value)
+
+
+def labels(value: Mapping[str, str] | None) -> dict[str, str]:
+    """Return a copy of `value`; raise TypeError when a key or value is not a str."""
+    if value is not None and not isinstance(value, Mapping):
+        raise TypeError(f"labels must be a mapping, not {type(value).__name__}")
+    return {text("labels key", key): text(f"labels[{key!r}]", each) for key, each in (value or {}).items()}
+
+
+def request_id(value: str | None) -> str:
+    """Return `value`, or a new id for None; raise ValueError when it is empty."""
+    if value is None:
+        return new_request_id()
+    if not text("request_id", value):
+        # The daemon would make an id for each attempt, and a retry would be charged twice.
+        raise ValueError("request_id must not be empty; pass None to have one made")
+    return value

@@ -1,0 +1,88 @@
+"""Wire messages to values and back. Times go through integers only, so a microsecond is never rounded."""
+
+from datetime import UTC, datetime, timedelta
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from meterd._labels import Labels
+from meterd.types import Balance, CheckResult, Entry, EntryKind, EntryPage, Recorded
+from meterd.v1 import account_pb2, ledger_pb2, metering_pb2
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+_KINDS: dict[account_pb2.EntryKind.ValueType, EntryKind] = {
+    account_pb2.ENTRY_KIND_COST: EntryKind.COST,
+    account_pb2.ENTRY_KIND_FUNDING: EntryKind.FUNDING,
+}
+
+
+def timestamp_from(moment: datetime) -> Timestamp:
+    """Return the aware `moment` as a Timestamp, exact to the microsecond."""
+    since = moment - _EPOCH
+    return Timestamp(seconds=since.days * 86_400 + since.seconds, nanos=since.microseconds * 1_000)
+
+
+def datetime_from(timestamp: Timestamp) -> datetime:
+    """Return `timestamp` in UTC; what is below a microsecond is cut off."""
+    return _EPOCH + timedelta(seconds=timestamp.seconds, microseconds=timestamp.nanos // 1_000)
+
+
+def balance_from(message: account_pb2.Balance) -> Balance:
+    """Return the value of a Balance message."""
+    return Balance(
+        user_id=message.user_id,
+        balance_microcents=message.balance_microcents,
+        held_microcents=message.held_microcents,
+        available_microcents=message.available_microcents,
+        funded_microcents=message.funded_microcents,
+        spent_microcents=message.spent_microcents,
+        lapsed_microcents=message.lapsed_microcents,
+        credit_limit_microcents=message.credit_limit_microcents,
+        unlimited=message.unlimited,
+        version=message.version,
+    )
+
+
+def entry_from(message: account_pb2.Entry) -> Entry:
+    """Return the value of an Entry message; a kind from a newer daemon is `EntryKind.UNKNOWN`."""
+    return Entry(
+        user_id=message.user_id,
+        version=message.version,
+        kind=_KINDS.get(message.kind, EntryKind.UNKNOWN),
+        amount_microcents=message.amount_microcents,
+        balance_microcents=message.balance_microcents,
+        request_id=message.request_id,
+        service=message.service,
+        labels=Labels(message.labels),
+        occur_time=datetime_from(message.occur_time) if message.HasField("occur_time") else None,
+        record_time=datetime_from(message.record_time),
+    )
+
+
+def check_result_from(response: metering_pb2.CheckResponse) -> CheckResult:
+    """Return the value of the answer to Check."""
+    return CheckResult(
+        allowed=response.allowed,
+        available_microcents=response.available_microcents,
+        shortfall_microcents=response.shortfall_microcents,
+        balance=balance_from(response.balance),
+    )
+
+
+def recorded_from(response: metering_pb2.RecordCostResponse | metering_pb2.RecordFundingResponse) -> Recorded:
+    """Return the value of the answer to RecordCost or RecordFunding."""
+    return Recorded(
+        entry=entry_from(response.entry), balance=balance_from(response.balance), replayed=response.replayed
+    )
+
+
+def balance_from_answer(response: ledger_pb2.GetBalanceResponse) -> Balance:
+    """Return the value of the answer to GetBalance."""
+    return balance_from(response.balance)
+
+
+def entry_page_from(response: ledger_pb2.ListEntriesResponse) -> EntryPage:
+    """Return the value of the answer to ListEntries."""
+    return EntryPage(
+        entries=tuple(entry_from(entry) for entry in response.entries), next_page_token=response.next_page_token
+    )

@@ -1,0 +1,221 @@
+"""The asyncio client."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from datetime import datetime
+from functools import partial
+from types import TracebackType
+from typing import Self
+
+import grpc.aio
+
+from meterd import _calls
+from meterd._base import DEFAULT_ADDRESS, BaseClient
+from meterd._calls import Call, ResultT, Stubs
+from meterd._retry import DEFAULT_RETRY, RetryPolicy
+from meterd._status import error_from
+from meterd.types import Balance, CheckResult, Entry, EntryPage, Recorded
+
+
+class AsyncClient(BaseClient):
+    """Asks and tells a meterd daemon from asyncio; one client may serve all tasks of one event loop.
+
+    `address` is "host:port" or "unix:/path"; the connection is made by the first call, so a client may be made before
+    the loop runs. `timeout_seconds` covers a call with all its retries, unless the call names its own.
+    `channel_options` are gRPC's, and win over this client's.
+
+    Use it as an async context manager or `close` it. A closed client, or one used from a second event loop, raises
+    RuntimeError. What the daemon or the connection answers instead of a result is a `meterd.Error`; an argument that
+    cannot be sent is a TypeError or ValueError. Cancelling a task cancels its call: whether a change was made is then
+    unknown.
+    """
+
+    def __init__(
+        self,
+        address: str = DEFAULT_ADDRESS,
+        *,
+        timeout_seconds: float = 10.0,
+        retry: RetryPolicy = DEFAULT_RETRY,
+        channel_options: Sequence[tuple[str, str | int]] = (),
+    ) -> None:
+        super().__init__(address, timeout_seconds, retry, channel_options)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._channel: grpc.aio.Channel | None = None
+        self._stubs: Stubs | None = None
+        self._sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+
+    async def check(
+        self, user_id: str, minimum_microcents: int | None = None, *, timeout_seconds: float | None = None
+    ) -> CheckResult:
+        """Ask whether the user may afford `minimum_microcents` now; None asks for 100.
+
+        It changes nothing and sets nothing aside. A denial is an answer, not an error; an unknown user has 0 available.
+        It sees every change that was acknowledged before it was sent. To deduct only what is covered, use `record_cost`
+        with `reject_overdraft`.
+        """
+        return await self._run(_calls.check(user_id, minimum_microcents), timeout_seconds)
+
+    async def record_cost(
+        self,
+        user_id: str,
+        cost_microcents: int,
+        *,
+        service: str = "",
+        labels: Mapping[str, str] | None = None,
+        request_id: str | None = None,
+        reject_overdraft: bool = False,
+        occur_time: datetime | None = None,
+        timeout_seconds: float | None = None,
+    ) -> Recorded:
+        """Record what a use did cost, 0 to 10^15 microcents, exactly once per `request_id`.
+
+        It is durable when this returns. The money is already spent, so it is recorded even below zero; with
+        `reject_overdraft` it is recorded only if it is covered. `request_id` is 1-64 printable ASCII characters, unique
+        per user for ever; None makes a new one, the same for every retry. `service` and `labels` (up to 16) are for
+        reports. `occur_time` needs a time zone and is kept to the microsecond.
+
+        Raises InsufficientFundsError (only with `reject_overdraft`; nothing is changed), RequestIdReusedError,
+        InvalidArgumentError or AmountOutOfRangeError; OverloadedError, UnavailableError or DeadlineExceededError when
+        retries did not help: call again with `request_id=error.request_id`.
+        """
+        call = _calls.record_cost(
+            user_id,
+            cost_microcents,
+            service=service,
+            labels=labels,
+            request_id=request_id,
+            reject_overdraft=reject_overdraft,
+            occur_time=occur_time,
+        )
+        return await self._run(call, timeout_seconds)
+
+    async def record_funding(
+        self,
+        user_id: str,
+        amount_microcents: int,
+        *,
+        request_id: str | None = None,
+        labels: Mapping[str, str] | None = None,
+        timeout_seconds: float | None = None,
+    ) -> Recorded:
+        """Record that the user paid `amount_microcents`, 1 to 10^15, exactly once per `request_id`.
+
+        It is durable when this returns. The best `request_id` is the payment's own id. Raises what `record_cost`
+        raises, except InsufficientFundsError.
+        """
+        call = _calls.record_funding(user_id, amount_microcents, request_id=request_id, labels=labels)
+        return await self._run(call, timeout_seconds)
+
+    async def update_funding(
+        self,
+        user_id: str,
+        *,
+        old_amount_microcents: int,
+        new_amount_microcents: int,
+        request_id: str | None = None,
+        labels: Mapping[str, str] | None = None,
+        timeout_seconds: float | None = None,
+    ) -> Recorded:
+        """Record that the user's total funding went from one amount to another, as a payment system sees it.
+
+        Both are totals in microcents, 0 to 9*10^18, at most 10^15 apart; a lower new one takes money back, below zero
+        if it has been spent. Exactly once per `request_id`; durable when this returns.
+
+        Raises FundingConflictError, with the total as it is, when it is not `old_amount_microcents`; else what
+        `record_funding` raises.
+        """
+        call = _calls.update_funding(
+            user_id,
+            old_amount_microcents=old_amount_microcents,
+            new_amount_microcents=new_amount_microcents,
+            request_id=request_id,
+            labels=labels,
+        )
+        return await self._run(call, timeout_seconds)
+
+    async def get_balance(self, user_id: str, *, timeout_seconds: float | None = None) -> Balance:
+        """Return the account as it is now; an unknown user has version 0 and every amount 0.
+
+        Raises InvalidArgumentError for a malformed `user_id`.
+        """
+        return await self._run(_calls.get_balance(user_id), timeout_seconds)
+
+    def list_entries(
+        self, user_id: str, *, oldest_first: bool = False, page_size: int = 100, timeout_seconds: float | None = None
+    ) -> AsyncIterator[Entry]:
+        """Iterate over all of the user's entries, newest first unless `oldest_first`, fetching pages as needed.
+
+        Entries are neither skipped nor repeated while new ones arrive. `page_size` is 1 to 1,000; `timeout_seconds` is
+        for each page.
+        """
+        page_call = partial(_calls.list_entries, user_id, page_size=page_size, oldest_first=oldest_first)
+        return self._entries(page_call, page_call(page_token=""), timeout_seconds)
+
+    async def list_entries_page(
+        self,
+        user_id: str,
+        *,
+        page_size: int = 100,
+        page_token: str = "",
+        oldest_first: bool = False,
+        timeout_seconds: float | None = None,
+    ) -> EntryPage:
+        """Return one page of the user's entries, newest first unless `oldest_first`, to go on with in another process.
+
+        `page_size` is 1 to 1,000; `page_token` is the last page's `next_page_token`, empty for the first page. Raises
+        InvalidArgumentError for a token of another user or order.
+        """
+        call = _calls.list_entries(user_id, page_size=page_size, page_token=page_token, oldest_first=oldest_first)
+        return await self._run(call, timeout_seconds)
+
+    async def close(self) -> None:
+        """Close the connection. Calls of other tasks that are under way are cancelled; a second close does nothing."""
+        self._closed = True
+        if self._channel is not None:
+            await self._channel.close()
+
+    async def __aenter__(self) -> Self:
+        self._check_open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def _run(self, call: Call[ResultT], timeout_seconds: float | None) -> ResultT:
+        attempts = self._start(timeout_seconds)
+        while True:
+            send = call.rpc(self._connected())
+            try:
+                response = await send(call.request, timeout=attempts.remaining_seconds())
+            except grpc.RpcError as rpc_error:
+                error = error_from(rpc_error, call.request_id)
+                pause_seconds = attempts.pause_seconds_after(error)
+                if pause_seconds is None:
+                    raise error from rpc_error
+                await self._sleep(pause_seconds)
+            else:
+                return call.parse(response)
+
+    async def _entries(
+        self, page_call: Callable[..., Call[EntryPage]], call: Call[EntryPage], timeout_seconds: float | None
+    ) -> AsyncIterator[Entry]:
+        while True:
+            page = await self._run(call, timeout_seconds)
+            for entry in page.entries:
+                yield entry
+            if not page.next_page_token:
+                return
+            call = page_call(page_token=page.next_page_token)
+
+    def _connected(self) -> Stubs:
+        self._check_open()
+        loop = asyncio.get_running_loop()
+        if self._stubs is None:
+            self._loop = loop
+            self._channel = grpc.aio.insecure_channel(self._address, self._channel_options)
+            self._stubs = Stubs(self._channel)
+        elif self._loop is not loop:
+            raise RuntimeError("this AsyncClient belongs to another event loop; make one for each loop")
+        return self._stubs

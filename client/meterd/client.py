@@ -1,0 +1,220 @@
+"""The blocking client."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
+from functools import partial
+from types import TracebackType
+from typing import Self
+
+import grpc
+
+from meterd import _calls
+from meterd._base import DEFAULT_ADDRESS, BaseClient
+from meterd._calls import Call, ResultT, Stubs
+from meterd._retry import DEFAULT_RETRY, RetryPolicy
+from meterd._status import error_from
+from meterd.types import Balance, CheckResult, Entry, EntryPage, Recorded
+
+
+class Client(BaseClient):
+    """Asks and tells a meterd daemon, blocking; one client may serve all threads of a process.
+
+    `address` is "host:port" or "unix:/path"; the connection is made by the first call. `timeout_seconds` covers a call
+    with all its retries, unless the call names its own. `channel_options` are gRPC's, and win over this client's.
+
+    Use it as a context manager or `close` it. A closed client raises RuntimeError. What the daemon or the connection
+    answers instead of a result is a `meterd.Error`; an argument that cannot be sent is a TypeError or ValueError.
+    """
+
+    def __init__(
+        self,
+        address: str = DEFAULT_ADDRESS,
+        *,
+        timeout_seconds: float = 10.0,
+        retry: RetryPolicy = DEFAULT_RETRY,
+        channel_options: Sequence[tuple[str, str | int]] = (),
+    ) -> None:
+        super().__init__(address, timeout_seconds, retry, channel_options)
+        self._lock = threading.Lock()
+        self._channel: grpc.Channel | None = None
+        self._stubs: Stubs | None = None
+        self._sleep: Callable[[float], None] = time.sleep
+
+    def check(
+        self, user_id: str, minimum_microcents: int | None = None, *, timeout_seconds: float | None = None
+    ) -> CheckResult:
+        """Ask whether the user may afford `minimum_microcents` now; None asks for 100.
+
+        It changes nothing and sets nothing aside. A denial is an answer, not an error; an unknown user has 0 available.
+        It sees every change that was acknowledged before it was sent. To deduct only what is covered, use `record_cost`
+        with `reject_overdraft`.
+        """
+        return self._run(_calls.check(user_id, minimum_microcents), timeout_seconds)
+
+    def record_cost(
+        self,
+        user_id: str,
+        cost_microcents: int,
+        *,
+        service: str = "",
+        labels: Mapping[str, str] | None = None,
+        request_id: str | None = None,
+        reject_overdraft: bool = False,
+        occur_time: datetime | None = None,
+        timeout_seconds: float | None = None,
+    ) -> Recorded:
+        """Record what a use did cost, 0 to 10^15 microcents, exactly once per `request_id`.
+
+        It is durable when this returns. The money is already spent, so it is recorded even below zero; with
+        `reject_overdraft` it is recorded only if it is covered. `request_id` is 1-64 printable ASCII characters, unique
+        per user for ever; None makes a new one, the same for every retry. `service` and `labels` (up to 16) are for
+        reports. `occur_time` needs a time zone and is kept to the microsecond.
+
+        Raises InsufficientFundsError (only with `reject_overdraft`; nothing is changed), RequestIdReusedError,
+        InvalidArgumentError or AmountOutOfRangeError; OverloadedError, UnavailableError or DeadlineExceededError when
+        retries did not help: call again with `request_id=error.request_id`.
+        """
+        call = _calls.record_cost(
+            user_id,
+            cost_microcents,
+            service=service,
+            labels=labels,
+            request_id=request_id,
+            reject_overdraft=reject_overdraft,
+            occur_time=occur_time,
+        )
+        return self._run(call, timeout_seconds)
+
+    def record_funding(
+        self,
+        user_id: str,
+        amount_microcents: int,
+        *,
+        request_id: str | None = None,
+        labels: Mapping[str, str] | None = None,
+        timeout_seconds: float | None = None,
+    ) -> Recorded:
+        """Record that the user paid `amount_microcents`, 1 to 10^15, exactly once per `request_id`.
+
+        It is durable when this returns. The best `request_id` is the payment's own id. Raises what `record_cost`
+        raises, except InsufficientFundsError.
+        """
+        call = _calls.record_funding(user_id, amount_microcents, request_id=request_id, labels=labels)
+        return self._run(call, timeout_seconds)
+
+    def update_funding(
+        self,
+        user_id: str,
+        *,
+        old_amount_microcents: int,
+        new_amount_microcents: int,
+        request_id: str | None = None,
+        labels: Mapping[str, str] | None = None,
+        timeout_seconds: float | None = None,
+    ) -> Recorded:
+        """Record that the user's total funding went from one amount to another, as a payment system sees it.
+
+        Both are totals in microcents, 0 to 9*10^18, at most 10^15 apart; a lower new one takes money back, below zero
+        if it has been spent. Exactly once per `request_id`; durable when this returns.
+
+        Raises FundingConflictError, with the total as it is, when it is not `old_amount_microcents`; else what
+        `record_funding` raises.
+        """
+        call = _calls.update_funding(
+            user_id,
+            old_amount_microcents=old_amount_microcents,
+            new_amount_microcents=new_amount_microcents,
+            request_id=request_id,
+            labels=labels,
+        )
+        return self._run(call, timeout_seconds)
+
+    def get_balance(self, user_id: str, *, timeout_seconds: float | None = None) -> Balance:
+        """Return the account as it is now; an unknown user has version 0 and every amount 0.
+
+        Raises InvalidArgumentError for a malformed `user_id`.
+        """
+        return self._run(_calls.get_balance(user_id), timeout_seconds)
+
+    def list_entries(
+        self, user_id: str, *, oldest_first: bool = False, page_size: int = 100, timeout_seconds: float | None = None
+    ) -> Iterator[Entry]:
+        """Iterate over all of the user's entries, newest first unless `oldest_first`, fetching pages as needed.
+
+        Entries are neither skipped nor repeated while new ones arrive. `page_size` is 1 to 1,000; `timeout_seconds` is
+        for each page.
+        """
+        page_call = partial(_calls.list_entries, user_id, page_size=page_size, oldest_first=oldest_first)
+        return self._entries(page_call, page_call(page_token=""), timeout_seconds)
+
+    def list_entries_page(
+        self,
+        user_id: str,
+        *,
+        page_size: int = 100,
+        page_token: str = "",
+        oldest_first: bool = False,
+        timeout_seconds: float | None = None,
+    ) -> EntryPage:
+        """Return one page of the user's entries, newest first unless `oldest_first`, to go on with in another process.
+
+        `page_size` is 1 to 1,000; `page_token` is the last page's `next_page_token`, empty for the first page. Raises
+        InvalidArgumentError for a token of another user or order.
+        """
+        call = _calls.list_entries(user_id, page_size=page_size, page_token=page_token, oldest_first=oldest_first)
+        return self._run(call, timeout_seconds)
+
+    def close(self) -> None:
+        """Close the connection. Calls of other threads that are under way fail; a second close does nothing."""
+        with self._lock:
+            self._closed = True
+            if self._channel is not None:
+                self._channel.close()
+
+    def __enter__(self) -> Self:
+        self._check_open()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _run(self, call: Call[ResultT], timeout_seconds: float | None) -> ResultT:
+        attempts = self._start(timeout_seconds)
+        while True:
+            send = call.rpc(self._connected())
+            try:
+                response = send(call.request, timeout=attempts.remaining_seconds())
+            except grpc.RpcError as rpc_error:
+                error = error_from(rpc_error, call.request_id)
+                pause_seconds = attempts.pause_seconds_after(error)
+                if pause_seconds is None:
+                    raise error from rpc_error
+                self._sleep(pause_seconds)
+            except ValueError:
+                self._check_open()  # gRPC's answer when another thread closed the channel just now
+                raise
+            else:
+                return call.parse(response)
+
+    def _entries(
+        self, page_call: Callable[..., Call[EntryPage]], call: Call[EntryPage], timeout_seconds: float | None
+    ) -> Iterator[Entry]:
+        while True:
+            page = self._run(call, timeout_seconds)
+            yield from page.entries
+            if not page.next_page_token:
+                return
+            call = page_call(page_token=page.next_page_token)
+
+    def _connected(self) -> Stubs:
+        # Made by the first call, so that a process may fork after it has made its client.
+        with self._lock:
+            self._check_open()
+            if self._stubs is None:
+                self._channel = grpc.insecure_channel(self._address, self._channel_options)
+                self._stubs = Stubs(self._channel)
+            return self._stubs

@@ -1,0 +1,1 @@
+"""The daemon of meterd: it keeps a prepaid balance for every user and meters what they spend, exact to the microcent."""

@@ -1,0 +1,204 @@
+"""The commands that ask and tell a running daemon about one user: check, charge, fund, balance, entries."""
+
+from itertools import islice
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+import meterd
+from meterd_server.cli.exits import Exit
+from meterd_server.cli.money import format_money
+from meterd_server.cli.output import balance_table, print_json, say, show, show_entries
+from meterd_server.cli.session import (
+    DEFAULT_ADDRESS,
+    DEFAULT_TIMEOUT_SECONDS,
+    AddressOption,
+    JsonOption,
+    LabelOption,
+    RequestIdOption,
+    Target,
+    TimeoutOption,
+    amount,
+    labels,
+)
+
+UserArgument = Annotated[
+    str, typer.Argument(metavar="USER", help="Whose money it is: 1 to 128 bytes.", show_default=False)
+]
+
+_PAGE_SIZE_MAX = 1_000
+
+
+def check(
+    context: typer.Context,
+    user: UserArgument,
+    *,
+    minimum: Annotated[
+        str | None,
+        typer.Option(metavar="AMOUNT", help="The least that must be available. Default: the daemon's, 100 microcents."),
+    ] = None,
+    address: AddressOption = DEFAULT_ADDRESS,
+    timeout: TimeoutOption = DEFAULT_TIMEOUT_SECONDS,
+    as_json: JsonOption = False,
+) -> None:
+    """Ask whether a user may afford a call.
+
+    It changes nothing. Exits 0 when allowed, 1 when not.
+    """
+    minimum_microcents = None if minimum is None else amount(minimum, "--minimum")
+    with Target(context, address, timeout, as_json).session() as client:
+        result = client.check(user, minimum_microcents)
+    if as_json:
+        print_json(result)
+    elif result.allowed:
+        say(Text.assemble(("allowed", "green"), f": {user} has {format_money(result.available_microcents)} available"))
+    else:
+        say(
+            Text.assemble(
+                ("denied", "red"),
+                f": {user} has {format_money(result.available_microcents)} available, "
+                f"{format_money(result.shortfall_microcents)} too little",
+            )
+        )
+    raise typer.Exit(Exit.DONE if result.allowed else Exit.NOT_COVERED)
+
+
+def charge(
+    context: typer.Context,
+    user: UserArgument,
+    cost: Annotated[str, typer.Argument(metavar="COST", help="What it did cost, 0 or more.", show_default=False)],
+    *,
+    service: Annotated[str, typer.Option(metavar="NAME", help="The metered service, for reports.")] = "",
+    label: LabelOption = None,
+    request_id: RequestIdOption = None,
+    reject_overdraft: Annotated[
+        bool, typer.Option("--reject-overdraft", help="Charge only what is covered, else change nothing and exit 1.")
+    ] = False,
+    address: AddressOption = DEFAULT_ADDRESS,
+    timeout: TimeoutOption = DEFAULT_TIMEOUT_SECONDS,
+    as_json: JsonOption = False,
+) -> None:
+    """Record what a use did cost.
+
+    It is recorded exactly once per request id, and even below zero unless --reject-overdraft is given.
+    """
+    cost_microcents = amount(cost, "COST")
+    pairs = labels(label)
+    key = meterd.new_request_id() if request_id is None else request_id
+    with Target(context, address, timeout, as_json).session(key) as client:
+        recorded = client.record_cost(
+            user,
+            cost_microcents,
+            service=service,
+            labels=pairs,
+            request_id=key,
+            reject_overdraft=reject_overdraft,
+        )
+    _show_recorded(recorded, f"charged {user} {format_money(cost_microcents)}", "nothing charged", as_json)
+
+
+def fund(
+    context: typer.Context,
+    user: UserArgument,
+    *,
+    amount_text: Annotated[
+        str | None, typer.Argument(metavar="[AMOUNT]", help="What the user paid, more than 0.", show_default=False)
+    ] = None,
+    old: Annotated[
+        str | None, typer.Option("--from", metavar="OLD", help="The user's funded total so far, as you know it.")
+    ] = None,
+    new: Annotated[
+        str | None, typer.Option("--to", metavar="NEW", help="The new funded total; lower takes money back.")
+    ] = None,
+    label: LabelOption = None,
+    request_id: RequestIdOption = None,
+    address: AddressOption = DEFAULT_ADDRESS,
+    timeout: TimeoutOption = DEFAULT_TIMEOUT_SECONDS,
+    as_json: JsonOption = False,
+) -> None:
+    """Record money that came in, or a new funded total.
+
+    AMOUNT is added, exactly once per request id.
+
+    --from and --to replace the funded total, if it is OLD; else it exits 3 and says what the total is.
+    """
+    key = meterd.new_request_id() if request_id is None else request_id
+    pairs = labels(label)
+    target = Target(context, address, timeout, as_json)
+    if amount_text is not None and old is None and new is None:
+        microcents = amount(amount_text, "AMOUNT")
+        with target.session(key) as client:
+            recorded = client.record_funding(user, microcents, request_id=key, labels=pairs)
+        done = f"funded {user} with {format_money(microcents)}"
+    elif amount_text is None and old is not None and new is not None:
+        before, after = amount(old, "--from"), amount(new, "--to")
+        with target.session(key) as client:
+            recorded = client.update_funding(
+                user, old_amount_microcents=before, new_amount_microcents=after, request_id=key, labels=pairs
+            )
+        done = f"funding of {user} went from {format_money(before)} to {format_money(after)}"
+    else:
+        raise typer.BadParameter("give an AMOUNT, or both --from and --to", param_hint="'AMOUNT'")
+    _show_recorded(recorded, done, "nothing added", as_json)
+
+
+def balance(
+    context: typer.Context,
+    user: UserArgument,
+    *,
+    address: AddressOption = DEFAULT_ADDRESS,
+    timeout: TimeoutOption = DEFAULT_TIMEOUT_SECONDS,
+    as_json: JsonOption = False,
+) -> None:
+    """Show a user's balance.
+
+    An unknown user is no error: no entries, every amount 0.
+    """
+    with Target(context, address, timeout, as_json).session() as client:
+        account = client.get_balance(user)
+    if as_json:
+        print_json(account)
+    else:
+        show(balance_table(account))
+
+
+def entries(
+    context: typer.Context,
+    user: UserArgument,
+    *,
+    oldest_first: Annotated[bool, typer.Option("--oldest-first", help="Begin with the first entry.")] = False,
+    limit: Annotated[int, typer.Option(metavar="N", min=1, help="How many entries at most.")] = 20,
+    all_entries: Annotated[bool, typer.Option("--all", help="All of them, whatever --limit says.")] = False,
+    address: AddressOption = DEFAULT_ADDRESS,
+    timeout: TimeoutOption = DEFAULT_TIMEOUT_SECONDS,
+    as_json: JsonOption = False,
+) -> None:
+    """List a user's ledger entries, newest first.
+
+    With --json it prints one object per line (JSON Lines).
+    """
+    page_size = _PAGE_SIZE_MAX if all_entries else min(limit, _PAGE_SIZE_MAX)
+    with Target(context, address, timeout, as_json).session() as client:
+        listed = client.list_entries(user, oldest_first=oldest_first, page_size=page_size)
+        wanted = listed if all_entries else islice(listed, limit)
+        if as_json:
+            for entry in wanted:
+                print_json(entry)
+            return
+        rows = list(wanted)
+    if rows:
+        show_entries(rows)
+    else:
+        say(f"{user} has no entries")
+
+
+def _show_recorded(recorded: meterd.Recorded, done: str, nothing_done: str, as_json: bool) -> None:
+    if as_json:
+        print_json(recorded)
+        return
+    if recorded.replayed:
+        say(Text.assemble(("replayed", "yellow"), f": already recorded, {nothing_done}"))
+    else:
+        say(done)
+    say(f"balance {format_money(recorded.balance.balance_microcents)}, request id {recorded.entry.request_id}")

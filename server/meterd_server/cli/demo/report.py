@@ -1,0 +1,112 @@
+"""What the demo prints: prices, charges, balances, and the promises that were seen to be kept."""
+
+from collections import Counter
+
+from rich.table import Table
+from rich.text import Text
+
+import meterd
+from meterd_server.cli.demo.audit import Account, quantities
+from meterd_server.cli.demo.prices import SERVICES
+from meterd_server.cli.demo.scenario import Story
+from meterd_server.cli.money import format_dollars, format_microcents
+from meterd_server.cli.output import money_cells, new_table
+
+
+def prices_table() -> Table:
+    """Return what the services cost."""
+    table = new_table("service", "provided by", "per", "price", "µ¢", numeric=("price", "µ¢"), title="Prices")
+    for service in SERVICES.values():
+        for number, (meter, price) in enumerate(service.prices_microcents.items()):
+            names = ("", "") if number else (service.name, service.provider)
+            table.add_row(*names, _one(meter), *money_cells(price))
+    return table
+
+
+def charges_table(accounts: list[Account]) -> Table:
+    """Return what was charged, by user and service, from the entries that were read back."""
+    numeric = ("calls", "cost", "µ¢")
+    table = new_table("user", "service", "calls", "metered", "cost", "µ¢", numeric=numeric, title="Charges")
+    total = 0
+    calls_in_all = 0
+    for account in accounts:
+        user = account.balance.user_id
+        for service in SERVICES:
+            costs = [entry for entry in account.entries if entry.service == service]
+            if costs:
+                cost = -sum(entry.amount_microcents for entry in costs)
+                table.add_row(user, service, str(len(costs)), _metered(costs), *money_cells(cost))
+                total, calls_in_all, user = total + cost, calls_in_all + len(costs), ""
+        table.add_section()
+    table.add_row("all", "", str(calls_in_all), "", *money_cells(total), style="bold")
+    return table
+
+
+def balances_table(accounts: list[Account]) -> Table:
+    """Return every user's balance, and the sums."""
+    columns = ("user", "entries", "funded", "spent", "balance", "µ¢")
+    table = new_table(*columns, numeric=columns[1:], title="Balances")
+    balances = [account.balance for account in accounts]
+    for balance in balances:
+        table.add_row(
+            balance.user_id,
+            str(balance.version),
+            format_dollars(balance.funded_microcents),
+            format_dollars(balance.spent_microcents),
+            *money_cells(balance.balance_microcents),
+        )
+    table.add_section()
+    table.add_row(
+        "all",
+        str(sum(balance.version for balance in balances)),
+        format_dollars(sum(balance.funded_microcents for balance in balances)),
+        format_dollars(sum(balance.spent_microcents for balance in balances)),
+        *money_cells(sum(balance.balance_microcents for balance in balances)),
+        style="bold",
+    )
+    return table
+
+
+def promises(story: Story, accounts: list[Account]) -> list[Text]:
+    """Return a line for every promise that was kept."""
+    lines = []
+    if story.denied is not None and story.refused is not None:
+        lines += [
+            kept(
+                f"{story.denied_user} ran out: {story.denied_pages} pages cost "
+                f"{format_dollars(story.refused.required_microcents)}, "
+                f"{format_dollars(story.denied.available_microcents)} was left; check said no, "
+                f"the charge was refused ({story.refused.reason})"
+            )
+        ]
+    if story.sent_twice:
+        first, second = story.sent_twice
+        lines += [
+            kept(
+                f"{first.entry.user_id} sent one call twice: charged once, "
+                f"{format_microcents(-first.entry.amount_microcents)}; the second answer was the same entry, "
+                f"replayed = {second.replayed}"
+            )
+        ]
+    entries = sum(len(account.entries) for account in accounts)
+    lines += [kept(f"{entries} entries, read back and priced again, add up to every balance, to the microcent")]
+    return lines
+
+
+def kept(text: str) -> Text:
+    """Return the line of a promise that was kept."""
+    return Text.assemble(("✓ ", "green"), text)
+
+
+def _metered(costs: list[meterd.Entry]) -> str:
+    total: Counter[str] = Counter()
+    for entry in costs:
+        total.update(quantities(entry))
+    return ", ".join(
+        f"{quantity:,} {_one(meter) if quantity == 1 else meter.replace('_', ' ')}"
+        for meter, quantity in sorted(total.items())
+    )
+
+
+def _one(meter: str) -> str:
+    return meter.replace("_", " ").removesuffix("s")

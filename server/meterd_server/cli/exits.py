@@ -1,0 +1,47 @@
+"""The exit codes of `meterd`: the one table from what happened to what the shell is told."""
+
+from enum import IntEnum
+
+import meterd
+
+
+class Exit(IntEnum):
+    """What an exit code means."""
+
+    DONE = 0
+    NOT_COVERED = 1
+    USAGE = 2
+    CONFLICT = 3
+    UNREACHABLE = 4
+    CANNOT_START = 5
+    FAULT = 70
+    INTERRUPTED = 130
+
+
+EXIT_HELP: dict[Exit, str] = {
+    Exit.DONE: "done, or allowed",
+    Exit.NOT_COVERED: "not allowed, or not covered (INSUFFICIENT_FUNDS)",
+    Exit.USAGE: "the command line, the configuration or an argument is wrong",
+    Exit.CONFLICT: "a conflict (REQUEST_ID_REUSED, FUNDING_CONFLICT)",
+    Exit.UNREACHABLE: "the daemon cannot be reached, is overloaded or did not answer in time",
+    Exit.CANNOT_START: "the daemon cannot start (port in use, database unusable)",
+    Exit.FAULT: "an internal fault; please report it",
+    Exit.INTERRUPTED: "interrupted (Ctrl-C)",
+}
+
+_EXIT_OF: dict[type[meterd.Error], Exit] = {
+    meterd.InvalidArgumentError: Exit.USAGE,
+    meterd.AmountOutOfRangeError: Exit.USAGE,
+    meterd.InsufficientFundsError: Exit.NOT_COVERED,
+    meterd.RequestIdReusedError: Exit.CONFLICT,
+    meterd.FundingConflictError: Exit.CONFLICT,
+    meterd.OverloadedError: Exit.UNREACHABLE,
+    meterd.UnavailableError: Exit.UNREACHABLE,
+    meterd.DeadlineExceededError: Exit.UNREACHABLE,
+    meterd.InternalError: Exit.FAULT,
+}
+
+
+def exit_of(error: meterd.Error) -> Exit:
+    """Return the exit code of a client error; one that is not in the table, such as UnknownError, is a fault."""
+    return _EXIT_OF.get(type(error), Exit.FAULT)

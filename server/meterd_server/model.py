@@ -1,0 +1,115 @@
+"""The ledger's nouns, as immutable tuples: what `rules` decides on, stores keep and the wire carries.
+
+Amounts are microcents (10^-6 US cent), times microseconds since the Unix epoch, both as int. They are NamedTuples because
+several are made for every call, and a NamedTuple is made three times faster than a frozen dataclass.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from meterd_server.errors import Reason
+
+OPERATION_MICROCENTS_MAX = 10**15
+"""The most that one operation may move: $10,000,000."""
+
+ACCOUNT_MICROCENTS_MAX = 9 * 10**18
+"""The most that a balance or a total may reach in either direction; just below what an int64 holds."""
+
+Labels = tuple[tuple[str, str], ...]
+"""A caller's labels, sorted by key, so that equal labels compare equal."""
+
+
+class EntryKind(IntEnum):
+    """What an entry did; the numbers are stored and on the wire (meterd.v1.EntryKind)."""
+
+    COST = 1
+    FUNDING = 2
+
+
+class Account(NamedTuple):
+    """One user's money after the entry `version`; version 0 is a user without any entry."""
+
+    user_id: str
+    version: int = 0
+    funded_microcents: int = 0
+    spent_microcents: int = 0
+    record_time_us: int = 0
+
+    @property
+    def balance_microcents(self) -> int:
+        """Funded minus spent; negative after an overdraft."""
+        return self.funded_microcents - self.spent_microcents
+
+    @property
+    def available_microcents(self) -> int:
+        """What Check compares with the minimum."""
+        return self.funded_microcents - self.spent_microcents
+
+
+class Entry(NamedTuple):
+    """One append-only row of the ledger, identified by (user_id, version)."""
+
+    user_id: str
+    version: int
+    kind: EntryKind
+    amount_microcents: int
+    balance_microcents: int
+    request_id: str
+    fingerprint: int
+    service: str
+    labels: Labels
+    occur_time_us: int | None
+    record_time_us: int
+
+
+class RecordCost(NamedTuple):
+    """A use did cost this much."""
+
+    user_id: str
+    request_id: str
+    cost_microcents: int
+    service: str = ""
+    labels: Labels = ()
+    reject_overdraft: bool = False
+    occur_time_us: int | None = None
+    request_id_is_new: bool = False
+    """True when this server just made the id, so that no earlier entry can have it."""
+
+
+class RecordFunding(NamedTuple):
+    """Money came in, or, with `expected_funded_microcents`, the funded total changed by `amount_microcents` from there."""
+
+    user_id: str
+    request_id: str
+    amount_microcents: int
+    expected_funded_microcents: int | None = None
+    labels: Labels = ()
+    request_id_is_new: bool = False
+    """True when this server just made the id, so that no earlier entry can have it."""
+
+
+Command = RecordCost | RecordFunding
+
+
+class Applied(NamedTuple):
+    """The command's entry is in the ledger; `replayed` when it was there before."""
+
+    entry: Entry
+    account: Account
+    replayed: bool
+
+
+class Rejection(NamedTuple):
+    """The command changed nothing, and why. `details` become the error's metadata."""
+
+    reason: Reason
+    message: str
+    details: Mapping[str, int] = {}
+
+
+Outcome = Applied | Rejection

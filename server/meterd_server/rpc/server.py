@@ -1,0 +1,111 @@
+"""The gRPC server: services, health, reflection, limits, and where it listens."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from meterd.v1 import ledger_pb2, metering_pb2
+from meterd_server.errors import StartupError
+from meterd_server.rpc.handlers import service_handler
+from meterd_server.rpc.servicers import LedgerService, MeteringService
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from meterd_server.ledger import Ledger
+
+METERING = metering_pb2.DESCRIPTOR.services_by_name["MeteringService"]
+LEDGER = ledger_pb2.DESCRIPTOR.services_by_name["LedgerService"]
+SERVICE_NAMES = (METERING.full_name, LEDGER.full_name)
+
+_STATES = {True: health_pb2.HealthCheckResponse.SERVING, False: health_pb2.HealthCheckResponse.NOT_SERVING}
+
+
+class Server:
+    """A grpc.aio server with meterd's services, the standard health service and reflection."""
+
+    def __init__(self, ledger: Ledger, make_request_id: Callable[[], str], *, message_bytes_max: int) -> None:
+        self._server = grpc.aio.server(
+            options=[
+                # Without this a second daemon on the same port would share its calls instead of failing to start.
+                ("grpc.so_reuseport", 0),
+                ("grpc.max_receive_message_length", message_bytes_max),
+                ("grpc.max_send_message_length", -1),
+            ]
+        )
+        self._health = health.aio.HealthServicer()
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        reflection.enable_server_reflection(
+            (*SERVICE_NAMES, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server
+        )
+        self._server.add_generic_rpc_handlers(
+            (
+                service_handler(METERING, MeteringService(ledger, make_request_id)),
+                service_handler(LEDGER, LedgerService(ledger)),
+            )
+        )
+
+    async def start(self, address: str) -> str:
+        """Listen on HOST:PORT or unix:PATH and serve; the address as it came to be. Raises `StartupError`."""
+        bound = _bind_unix(self._server, address) if address.startswith("unix:") else _bind_tcp(self._server, address)
+        await self._server.start()
+        await self.set_serving(True)
+        return bound
+
+    async def set_serving(self, serving: bool) -> None:  # noqa: FBT001 -- the state itself
+        """Tell health checks, for the server as a whole ("") and for each service."""
+        for name in ("", *SERVICE_NAMES):
+            await self._health.set(name, _STATES[serving])
+
+    async def stop(self, grace_seconds: float) -> None:
+        """Say NOT_SERVING, refuse new calls, and give the running ones `grace_seconds`."""
+        await self._health.enter_graceful_shutdown()
+        await self._server.stop(grace_seconds)
+
+
+def _bind_tcp(server: grpc.aio.Server, address: str) -> str:
+    host, _, port = address.rpartition(":")
+    try:
+        bound = server.add_insecure_port(address)
+    except RuntimeError:
+        bound = 0
+    if not bound:
+        raise StartupError(f"cannot listen on {address}: {_why_not(host.strip('[]'), int(port))}")
+    return f"{host}:{bound}"
+
+
+def _why_not(host: str, port: int) -> str:
+    """The system's own words for why an address cannot be had; gRPC keeps them to its log."""
+    try:
+        family, kind, protocol, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.bind(place)
+    except OSError as error:
+        return f"{(error.strerror or str(error)).lower()}; give --listen another address, or port 0 for a free one"
+    return "the address was refused"
+
+
+def _bind_unix(server: grpc.aio.Server, address: str) -> str:
+    path = Path(address.removeprefix("unix:"))
+    # gRPC replaces whatever stands at the path, so a socket that another daemon answers on has to be recognised here.
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(os.fspath(path))
+        except OSError:
+            pass
+        else:
+            raise StartupError(f"cannot listen on {address}: another server answers there")
+    if path.exists() and not path.is_socket():
+        raise StartupError(f"cannot listen on {address}: a file that is not a socket stands there")
+    try:
+        server.add_insecure_port(address)
+    except RuntimeError as error:
+        raise StartupError(f"cannot listen on {address}: is the folder there and writable?") from error
+    return address

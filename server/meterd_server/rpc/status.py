@@ -1,0 +1,104 @@
+"""The one table from what went wrong to what the caller sees."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import grpc
+from google.protobuf import any_pb2, duration_pb2
+from google.rpc import error_details_pb2, status_pb2
+
+from meterd_server.errors import Overloaded, Reason, StoreUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from google.protobuf.message import Message
+
+    from meterd_server.model import Rejection
+
+DOMAIN = "meterd"
+DETAILS_KEY = "grpc-status-details-bin"
+"""The trailing metadata that holds a google.rpc.Status; gRPC's richer error model."""
+
+CODES: Mapping[Reason, grpc.StatusCode] = {
+    Reason.INVALID_ARGUMENT: grpc.StatusCode.INVALID_ARGUMENT,
+    Reason.INSUFFICIENT_FUNDS: grpc.StatusCode.FAILED_PRECONDITION,
+    Reason.REQUEST_ID_REUSED: grpc.StatusCode.ALREADY_EXISTS,
+    Reason.FUNDING_CONFLICT: grpc.StatusCode.ABORTED,
+    Reason.AMOUNT_OUT_OF_RANGE: grpc.StatusCode.OUT_OF_RANGE,
+    Reason.OVERLOADED: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    Reason.STORE_UNAVAILABLE: grpc.StatusCode.UNAVAILABLE,
+    Reason.INTERNAL: grpc.StatusCode.INTERNAL,
+}
+
+_RETRY_OVERLOADED = duration_pb2.Duration(nanos=200_000_000)
+
+
+class Violation(NamedTuple):
+    """A field of the request that cannot stand, and why."""
+
+    field: str
+    description: str
+
+
+class RequestError(Exception):
+    """The request was refused before it reached the ledger; `status` says why."""
+
+    def __init__(self, status: status_pb2.Status) -> None:
+        super().__init__(status.message)
+        self.status = status
+
+
+def make_status(
+    reason: Reason, message: str, metadata: Mapping[str, object] | None = None, *details: Message
+) -> status_pb2.Status:
+    """A google.rpc.Status with ErrorInfo first and then `details`; metadata values become strings."""
+    info = error_details_pb2.ErrorInfo(
+        reason=reason, domain=DOMAIN, metadata={key: str(value) for key, value in (metadata or {}).items()}
+    )
+    status = status_pb2.Status(code=CODES[reason].value[0], message=message)
+    for detail in (info, *details):
+        packed = any_pb2.Any()
+        packed.Pack(detail)
+        status.details.append(packed)
+    return status
+
+
+def invalid_argument(violations: Sequence[Violation]) -> status_pb2.Status:
+    """The status of a request with bad fields: the message says it to people, BadRequest to programs."""
+    return make_status(
+        Reason.INVALID_ARGUMENT,
+        "; ".join(f"{violation.field}: {violation.description}" for violation in violations),
+        None,
+        error_details_pb2.BadRequest(
+            field_violations=[
+                error_details_pb2.BadRequest.FieldViolation(field=violation.field, description=violation.description)
+                for violation in violations
+            ]
+        ),
+    )
+
+
+def from_rejection(rejection: Rejection) -> status_pb2.Status:
+    """The status of what the rules turned down."""
+    return make_status(rejection.reason, rejection.message, rejection.details)
+
+
+def from_exception(error: Exception) -> status_pb2.Status:
+    """The status of anything raised on the way. The text of what is not ours stays here: it may name paths or hold data."""
+    match error:
+        case RequestError(status=status):
+            return status
+        case Overloaded():
+            retry = error_details_pb2.RetryInfo(retry_delay=_RETRY_OVERLOADED)
+            return make_status(
+                Reason.OVERLOADED, "too much is queued; back off and retry with the same request_id", None, retry
+            )
+        case StoreUnavailable():
+            return make_status(
+                Reason.STORE_UNAVAILABLE,
+                "the outcome is unknown; retry with the same request_id, it is applied at most once",
+            )
+        case _:
+            return make_status(Reason.INTERNAL, "internal error; the server's log has the cause")

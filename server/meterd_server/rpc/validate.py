@@ -1,0 +1,176 @@
+"""Request messages to ledger commands: every rule about a single field, each violation naming its field.
+
+Sizes are counted in bytes of UTF-8. A control character is any of Unicode's category Cc.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from meterd.v1 import metering_pb2
+from meterd_server.errors import Reason
+from meterd_server.model import ACCOUNT_MICROCENTS_MAX, OPERATION_MICROCENTS_MAX, RecordCost, RecordFunding
+from meterd_server.rpc.status import RequestError, Violation, invalid_argument, make_status
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from google.protobuf.timestamp_pb2 import Timestamp
+
+    from meterd_server.model import Labels
+
+CHECK_MINIMUM_DEFAULT_MICROCENTS = 100
+USER_ID_BYTES_MAX = 128
+REQUEST_ID_BYTES_MAX = 64
+SERVICE_BYTES_MAX = 64
+LABELS_MAX = 16
+LABEL_KEY_BYTES_MAX = 64
+LABEL_VALUE_BYTES_MAX = 256
+
+_TIMESTAMP_SECONDS_MIN = -62_135_596_800  # 0001-01-01T00:00:00Z
+_TIMESTAMP_SECONDS_MAX = 253_402_300_799  # 9999-12-31T23:59:59Z
+
+_control_character = re.compile("[\x00-\x1f\x7f-\x9f]").search
+_printable_ascii = re.compile("[!-~]*").fullmatch
+
+
+def user_id(value: str) -> str:
+    """The user id, if it is one. Raises `RequestError`."""
+    if problem := _user_id_problem(value):
+        raise _refuse([Violation("user_id", problem)])
+    return value
+
+
+def check_minimum(request: metering_pb2.CheckRequest) -> int:
+    """The minimum in microcents that a Check asks for. Raises `RequestError` for anything wrong with the request."""
+    user_id(request.user_id)
+    if not request.HasField("minimum_microcents"):
+        return CHECK_MINIMUM_DEFAULT_MICROCENTS
+    minimum = request.minimum_microcents
+    if minimum < 0:
+        raise _refuse([Violation("minimum_microcents", "is negative")])
+    _refuse_over_limit("minimum_microcents", minimum)
+    return minimum
+
+
+def record_cost(request: metering_pb2.RecordCostRequest, make_request_id: Callable[[], str]) -> RecordCost:
+    """The command that a RecordCost asks for. Raises `RequestError` naming every bad field."""
+    cost = request.cost_microcents
+    request_id = request.request_id
+    problems = (
+        ("user_id", _user_id_problem(request.user_id)),
+        ("request_id", _request_id_problem(request_id)),
+        ("cost_microcents", _cost_problem(request)),
+        ("service", _text_problem(request.service, SERVICE_BYTES_MAX)),
+        ("labels", _labels_problem(request.labels) if request.labels else ""),
+        ("overdraft_policy", "" if 0 <= request.overdraft_policy <= 2 else "is not a known OverdraftPolicy"),
+    )
+    occur_time_us = None
+    if request.HasField("occur_time"):
+        occur_time_us = _timestamp_us(request.occur_time)
+        problems += (("occur_time", "" if occur_time_us is not None else "is not a valid Timestamp"),)
+    _refuse_problems(problems)
+    _refuse_over_limit("cost_microcents", cost)
+    return RecordCost(
+        request.user_id,
+        request_id or make_request_id(),
+        cost,
+        request.service,
+        _labels(request.labels),
+        request.overdraft_policy == metering_pb2.OVERDRAFT_POLICY_REJECT,
+        occur_time_us,
+        not request_id,
+    )
+
+
+def record_funding(request: metering_pb2.RecordFundingRequest, make_request_id: Callable[[], str]) -> RecordFunding:
+    """The command that a RecordFunding asks for. Raises `RequestError` naming every bad field."""
+    request_id = request.request_id
+    funding = request.WhichOneof("funding")
+    old, new = request.update.old_amount_microcents, request.update.new_amount_microcents
+    amount = new - old if funding == "update" else request.amount_microcents
+    problems = (
+        ("user_id", _user_id_problem(request.user_id)),
+        ("request_id", _request_id_problem(request_id)),
+        ("funding", "" if funding else "give one of amount_microcents and update"),
+        ("amount_microcents", "is not positive" if funding == "amount_microcents" and amount <= 0 else ""),
+        ("update.old_amount_microcents", "is negative" if old < 0 else ""),
+        ("update.new_amount_microcents", "is negative" if new < 0 else ""),
+        ("labels", _labels_problem(request.labels) if request.labels else ""),
+    )
+    _refuse_problems(problems)
+    _refuse_over_limit("amount_microcents" if funding == "amount_microcents" else "update", abs(amount))
+    _refuse_over_limit("update", max(old, new), ACCOUNT_MICROCENTS_MAX)
+    return RecordFunding(
+        request.user_id,
+        request_id or make_request_id(),
+        amount,
+        old if funding == "update" else None,
+        _labels(request.labels),
+        not request_id,
+    )
+
+
+def _refuse(violations: list[Violation]) -> RequestError:
+    return RequestError(invalid_argument(violations))
+
+
+def _refuse_problems(problems: tuple[tuple[str, str], ...]) -> None:
+    violations = [Violation(field, problem) for field, problem in problems if problem]
+    if violations:
+        raise _refuse(violations)
+
+
+def _refuse_over_limit(field: str, amount: int, limit: int = OPERATION_MICROCENTS_MAX) -> None:
+    if amount > limit:
+        raise RequestError(
+            make_status(
+                Reason.AMOUNT_OUT_OF_RANGE, f"{field}: is above {limit} microcents", {"field": field, "limit": limit}
+            )
+        )
+
+
+def _text_problem(value: str, bytes_max: int) -> str:
+    # A character is at least a byte, so only text near the limit has to be encoded to be measured.
+    if len(value) * 4 > bytes_max and len(value.encode()) > bytes_max:
+        return f"is longer than {bytes_max} bytes"
+    return "has a control character" if _control_character(value) else ""
+
+
+def _user_id_problem(value: str) -> str:
+    return _text_problem(value, USER_ID_BYTES_MAX) if value else "is empty"
+
+
+def _request_id_problem(value: str) -> str:
+    if len(value) > REQUEST_ID_BYTES_MAX:
+        return f"is longer than {REQUEST_ID_BYTES_MAX} characters"
+    return "" if _printable_ascii(value) else "has a character that is not printable ASCII"
+
+
+def _cost_problem(request: metering_pb2.RecordCostRequest) -> str:
+    if request.cost_microcents < 0:
+        return "is negative"
+    return "" if request.HasField("cost_microcents") else "is missing"
+
+
+def _labels_problem(labels: Mapping[str, str]) -> str:
+    if len(labels) > LABELS_MAX:
+        return f"has more than {LABELS_MAX} labels"
+    for key, value in labels.items():
+        problem = _text_problem(key, LABEL_KEY_BYTES_MAX) if key else "is empty"
+        if problem:
+            return f"a key {problem}"
+        if problem := _text_problem(value, LABEL_VALUE_BYTES_MAX):
+            return f"the value of {key!r} {problem}"
+    return ""
+
+
+def _labels(labels: Mapping[str, str]) -> Labels:
+    return tuple(sorted(labels.items())) if labels else ()
+
+
+def _timestamp_us(timestamp: Timestamp) -> int | None:
+    if not _TIMESTAMP_SECONDS_MIN <= timestamp.seconds <= _TIMESTAMP_SECONDS_MAX or not 0 <= timestamp.nanos < 10**9:
+        return None
+    return timestamp.seconds * 1_000_000 + timestamp.nanos // 1000

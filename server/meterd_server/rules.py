@@ -1,0 +1,173 @@
+"""Money's rules, all of them, once for every store. Pure: no I/O, no clock, no await.
+
+`decide` takes one command to its outcome; `decide_batch` folds a batch over the accounts it touches, in order, knowing which
+request ids were recorded before. A store loads, calls `decide_batch`, and writes what comes out in one transaction.
+"""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from typing import TYPE_CHECKING, NamedTuple
+
+from meterd_server.errors import Reason
+from meterd_server.model import (
+    ACCOUNT_MICROCENTS_MAX,
+    Account,
+    Applied,
+    Command,
+    Entry,
+    EntryKind,
+    Outcome,
+    RecordCost,
+    RecordFunding,
+    Rejection,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+RequestKey = tuple[str, str]
+"""(user_id, request_id): what is unique for ever."""
+
+
+class BatchDecision(NamedTuple):
+    """What a batch came to: an outcome for each command in order, and what is to be written if it is to be true."""
+
+    outcomes: list[Outcome]
+    entries: list[Entry]
+    accounts: dict[str, Account]
+
+
+def check(account: Account, minimum_microcents: int) -> int:
+    """How much is missing for `minimum_microcents`, in microcents; 0 when it can be afforded (inclusive)."""
+    return max(0, minimum_microcents - account.available_microcents)
+
+
+def fingerprint(command: Command) -> int:
+    """64 bits that tell this request from a different one under the same request_id.
+
+    They cover what the caller asked, never what came of it, and are stored with the entry: the encoding is part of the file
+    format. `ascii` of a tuple of ints and strings is unambiguous and the same in every Python.
+    """
+    if isinstance(command, RecordCost):
+        asked: tuple[object, ...] = (
+            "cost",
+            command.cost_microcents,
+            command.service,
+            command.labels,
+            command.reject_overdraft,
+            command.occur_time_us,
+        )
+    else:
+        asked = ("funding", command.amount_microcents, command.expected_funded_microcents, command.labels)
+    return int.from_bytes(blake2b(ascii(asked).encode(), digest_size=8).digest(), signed=True)
+
+
+def decide(account: Account, command: Command, now_us: int) -> Outcome:
+    """The outcome of a command whose request_id was never recorded: the one entry it makes, or why it makes none."""
+    if isinstance(command, RecordCost):
+        return _decide_cost(account, command, now_us)
+    return _decide_funding(account, command, now_us)
+
+
+def replay(entry: Entry, account: Account, command: Command) -> Outcome:
+    """The outcome of a command whose request_id was recorded as `entry`: that entry again, if it is the same request."""
+    if entry.fingerprint != fingerprint(command):
+        return Rejection(
+            Reason.REQUEST_ID_REUSED,
+            f"request_id {command.request_id!r} was used before for a different request (entry version {entry.version})",
+        )
+    return Applied(entry, account, replayed=True)
+
+
+def apply(account: Account, entry: Entry) -> Account:
+    """The account after its next entry: how an account is rebuilt from its entries, and how `decide` makes it."""
+    cost = entry.kind is EntryKind.COST
+    return Account(
+        account.user_id,
+        entry.version,
+        account.funded_microcents + (0 if cost else entry.amount_microcents),
+        account.spent_microcents - (entry.amount_microcents if cost else 0),
+        entry.record_time_us,
+    )
+
+
+def decide_batch(
+    accounts: Mapping[str, Account],
+    recorded: Mapping[RequestKey, Entry],
+    commands: Iterable[Command],
+    now_us: int,
+) -> BatchDecision:
+    """Decide commands in order, each seeing what those before it changed.
+
+    `accounts` holds every user named; `recorded` the entries of the request ids that were found in the store.
+    """
+    outcomes: list[Outcome] = []
+    changed: dict[str, Account] = {}
+    made: dict[RequestKey, Entry] = {}
+    for command in commands:
+        user_id = command.user_id
+        account = changed.get(user_id) or accounts[user_id]
+        key = (user_id, command.request_id)
+        earlier = made.get(key) or recorded.get(key)
+        if earlier is not None:
+            outcomes.append(replay(earlier, account, command))
+            continue
+        outcome = decide(account, command, now_us)
+        if isinstance(outcome, Applied):
+            made[key] = outcome.entry
+            changed[user_id] = outcome.account
+        outcomes.append(outcome)
+    return BatchDecision(outcomes, list(made.values()), changed)
+
+
+def _decide_cost(account: Account, command: RecordCost, now_us: int) -> Outcome:
+    cost = command.cost_microcents
+    available = account.available_microcents
+    if command.reject_overdraft and cost > available:
+        return Rejection(
+            Reason.INSUFFICIENT_FUNDS,
+            f"{cost} microcents required, {available} available",
+            {
+                "available_microcents": available,
+                "required_microcents": cost,
+                "shortfall_microcents": cost - available,
+            },
+        )
+    return _append(account, command, EntryKind.COST, -cost, now_us)
+
+
+def _decide_funding(account: Account, command: RecordFunding, now_us: int) -> Outcome:
+    expected = command.expected_funded_microcents
+    if expected is not None and expected != account.funded_microcents:
+        return Rejection(
+            Reason.FUNDING_CONFLICT,
+            f"the funded total is {account.funded_microcents} microcents, not {expected}",
+            {"funded_microcents": account.funded_microcents},
+        )
+    return _append(account, command, EntryKind.FUNDING, command.amount_microcents, now_us)
+
+
+def _append(account: Account, command: Command, kind: EntryKind, amount_microcents: int, now_us: int) -> Outcome:
+    cost = isinstance(command, RecordCost)
+    entry = Entry(
+        account.user_id,
+        account.version + 1,
+        kind,
+        amount_microcents,
+        account.balance_microcents + amount_microcents,
+        command.request_id,
+        fingerprint(command),
+        command.service if cost else "",
+        command.labels,
+        command.occur_time_us if cost else None,
+        # A clock that was set back must not reorder a ledger.
+        max(now_us, account.record_time_us + 1),
+    )
+    after = apply(account, entry)
+    if max(after.funded_microcents, after.spent_microcents, abs(entry.balance_microcents)) > ACCOUNT_MICROCENTS_MAX:
+        return Rejection(
+            Reason.AMOUNT_OUT_OF_RANGE,
+            f"the account would leave the range of {ACCOUNT_MICROCENTS_MAX} microcents",
+        )
+    return Applied(entry, after, replayed=False)

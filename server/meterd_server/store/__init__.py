@@ -1,0 +1,49 @@
+"""The store protocol: what makes a batch durable, and what every engine promises.
+
+An engine loads accounts and request ids, asks `rules.decide_batch` what comes of them, and writes that in one transaction. It
+decides nothing itself. `tests/store` holds the behaviour that each engine must show.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from meterd_server.model import Account, Command, Entry, Outcome
+
+
+class Store(Protocol):
+    """A place that keeps entries and accounts.
+
+    `commit` is called by one task at a time; the reads at any time. Every method but `peek` may raise `StoreUnavailable`;
+    from then on until `reopen` succeeds, all of them do, and `peek` answers None.
+    """
+
+    async def open(self) -> None:
+        """Make ready, creating or migrating the schema. Raises `StartupError` when the place cannot be used."""
+
+    async def reopen(self) -> None:
+        """Start over after a failure, from what is durable. Raises `StoreUnavailable` when it still cannot be used."""
+
+    async def close(self) -> None:
+        """Release everything. Safe to call twice, and after a failure."""
+
+    async def commit(self, commands: Sequence[Command], now_us: int) -> list[Outcome]:
+        """Decide the commands in order and make what they change durable, in one transaction.
+
+        Returns an outcome for each, in order, after the commit. Raises `StoreUnavailable` when it is not known whether the
+        transaction was written: either all of it was or none.
+        """
+
+    def peek(self, user_id: str) -> Account | None:
+        """The account with every committed change, if that is known without I/O; else None."""
+
+    async def account(self, user_id: str) -> Account:
+        """The account with every committed change; version 0 for an unknown user."""
+
+    async def entries(
+        self, user_id: str, *, after_version: int, before_version: int, newest_first: bool, limit: int
+    ) -> list[Entry]:
+        """Up to `limit` entries with after_version < version < before_version, in the order asked for."""

@@ -1,0 +1,187 @@
+"""The SQLite store: two connections on two threads, one that writes and one that lists.
+
+Only one connection ever writes or checkpoints (SQLite before 3.51.3 can lose a WAL reset between two), and nothing is retried on
+a connection that failed: after an I/O error it is closed, memory is dropped, and a new one starts from what is durable.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
+from urllib.parse import quote
+
+import aiosqlite
+
+from meterd_server.errors import StartupError, StoreUnavailable
+from meterd_server.model import Account
+from meterd_server.store.sqlite.listing import list_entries
+from meterd_server.store.sqlite.lockfile import LockFile
+from meterd_server.store.sqlite.schema import migrate
+from meterd_server.store.sqlite.writer import Writer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from meterd_server.model import Command, Entry, Outcome
+    from meterd_server.store.sqlite.rows import Held
+
+log = logging.getLogger(__name__)
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+MEMORY = ":memory:"
+
+_PRAGMAS = (
+    "PRAGMA busy_timeout = 5000",  # someone may look at the file with the sqlite3 shell
+    "PRAGMA journal_mode = WAL",  # readers beside the writer, one sync a commit
+    "PRAGMA synchronous = FULL",  # WAL defaults to losing the last commits on power cut
+    "PRAGMA wal_autocheckpoint = 4000",  # in 4 KiB pages: fewer, larger checkpoints than the default 1000
+    "PRAGMA cache_size = -32768",  # KiB; enough for the inner pages of both indexes
+)
+
+
+class _Connection(aiosqlite.Connection):
+    """An aiosqlite connection that also runs a whole function on its thread: one hop, however many statements."""
+
+    async def run(
+        self, function: Callable[Concatenate[sqlite3.Connection, _P], _T], *args: _P.args, **kwargs: _P.kwargs
+    ) -> _T:
+        """Call `function(connection, ...)` on the connection's thread. Cancelling the await does not stop it."""
+        result: _T = await self._execute(partial(function, self._conn, *args, **kwargs))
+        return result
+
+
+class SqliteStore:
+    """`Store` in the SQLite file `path`, or in memory for ":memory:" (nothing survives; for tests and trials)."""
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        accounts_max: int = 100_000,
+        connect: Callable[..., sqlite3.Connection] = sqlite3.connect,
+    ) -> None:
+        self._place = str(path)
+        self._accounts_max = accounts_max
+        self._connect = connect
+        self._lock = None if self._place == MEMORY else LockFile(Path(path))
+        self._connection: _Connection | None = None
+        self._reader: _Connection | None = None
+        self._writer: Writer | None = None
+
+    async def open(self) -> None:
+        """See `Store.open`: also takes the lock file and makes the folder."""
+        try:
+            if self._lock:
+                if Path(self._place).is_dir():
+                    raise StartupError(f"{self._place} is a folder; --db names a file")
+                Path(self._place).parent.mkdir(parents=True, exist_ok=True)
+                self._lock.acquire()
+            await self._start()
+        except (sqlite3.Error, OSError) as error:
+            await self.close()
+            raise StartupError(f"{self._place} cannot be used as a database: {error}") from error
+        except BaseException:
+            await self.close()
+            raise
+
+    async def reopen(self) -> None:
+        """See `Store.reopen`."""
+        try:
+            await self._start()
+        except (sqlite3.Error, StartupError) as error:
+            await self._stop()
+            raise StoreUnavailable(str(error)) from error
+
+    async def close(self) -> None:
+        """See `Store.close`: also brings the file up to date with its logs and lets go of the lock."""
+        if self._connection and (writer := self._writer):
+            try:
+                await self._connection.run(lambda _: writer.close())
+            except sqlite3.Error:
+                log.warning("tidying up failed; the next start reads what this one left", exc_info=True)
+        await self._stop()
+        if self._lock:
+            self._lock.release()
+
+    async def commit(self, commands: Sequence[Command], now_us: int) -> list[Outcome]:
+        """See `Store.commit`."""
+        connection, writer = self._active()
+        try:
+            return await connection.run(lambda _: writer.commit(commands, now_us))
+        except Exception as error:
+            await self._stop()
+            raise StoreUnavailable(str(error)) from error
+
+    def peek(self, user_id: str) -> Account | None:
+        """See `Store.peek`."""
+        return self._writer.peek(user_id) if self._writer else None
+
+    async def account(self, user_id: str) -> Account:
+        """See `Store.account`."""
+        held = await self._held(user_id)
+        return held.account if held else Account(user_id)
+
+    async def entries(
+        self, user_id: str, *, after_version: int, before_version: int, newest_first: bool, limit: int
+    ) -> list[Entry]:
+        """See `Store.entries`. Runs beside commits, on the reading connection."""
+        held = await self._held(user_id)
+        if held is None:
+            return []
+        # An in-memory database has one connection only.
+        connection = self._reader or self._active()[0]
+        try:
+            return await connection.run(
+                list_entries,
+                held,
+                after_version=after_version,
+                before_version=before_version,
+                newest_first=newest_first,
+                limit=limit,
+            )
+        except (sqlite3.Error, ValueError) as error:
+            raise StoreUnavailable(str(error)) from error
+
+    async def _held(self, user_id: str) -> Held | None:
+        connection, writer = self._active()
+        try:
+            return await connection.run(lambda _: writer.held(user_id))
+        except (sqlite3.Error, ValueError) as error:
+            raise StoreUnavailable(str(error)) from error
+
+    def _active(self) -> tuple[_Connection, Writer]:
+        if self._connection is None or self._writer is None:
+            raise StoreUnavailable("the database is closed")
+        return self._connection, self._writer
+
+    async def _start(self) -> None:
+        self._connection = await _Connection(partial(self._connect, self._place, **_CONNECT), 64)
+        self._writer = await self._connection.run(_make_writer, self._place, self._accounts_max)
+        if self._lock:
+            uri = f"file:{quote(self._place)}?mode=ro"
+            self._reader = await _Connection(partial(self._connect, uri, uri=True, **_CONNECT), 64)
+
+    async def _stop(self) -> None:
+        """Close what is open. What was held in memory goes with it: it may be ahead of what is durable."""
+        connections = [connection for connection in (self._reader, self._connection) if connection]
+        self._reader = self._connection = self._writer = None
+        for result in await asyncio.gather(*(connection.close() for connection in connections), return_exceptions=True):
+            if isinstance(result, BaseException):
+                log.warning("closing the database failed: %s", result)
+
+
+# The thread is aiosqlite's; transactions are opened and ended by name, in `Writer`.
+_CONNECT = {"isolation_level": None, "check_same_thread": False, "cached_statements": 256}
+
+
+def _make_writer(connection: sqlite3.Connection, place: str, accounts_max: int) -> Writer:
+    for pragma in _PRAGMAS:
+        connection.execute(pragma)
+    migrate(connection, place)
+    return Writer(connection, accounts_max)

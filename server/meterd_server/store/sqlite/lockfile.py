@@ -1,0 +1,38 @@
+"""One daemon a file: an exclusive lock beside the database, held until the process ends however it ends."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+
+from meterd_server.errors import StartupError
+
+
+class LockFile:
+    """The lock file PATH.lock, holding the owner's process id. `flock` is released by the kernel, so a crash leaves no trace."""
+
+    def __init__(self, database: Path) -> None:
+        self._path = Path(f"{database}.lock")
+        self._descriptor: int | None = None
+
+    def acquire(self) -> None:
+        """Take the lock. Raises `StartupError` naming the process that holds it."""
+        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.read(descriptor, 20).decode(errors="replace").strip() or "unknown"
+            os.close(descriptor)
+            raise StartupError(
+                f"{self._path} is held by another meterd (process {holder}); stop it or give --db another file"
+            ) from None
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        self._descriptor = descriptor
+
+    def release(self) -> None:
+        """Let go of the lock. The file stays: removing it would let two daemons lock two files of one name."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None

@@ -1,0 +1,42 @@
+"""Opening a file: is it ours, is its schema one we know, and bringing it up to date."""
+
+from __future__ import annotations
+
+import sqlite3
+from importlib import resources
+
+from meterd_server.errors import StartupError
+
+APPLICATION_ID = 0x6D747264
+"""`mtrd`, in the file's header: tells a meterd file from any other SQLite file."""
+
+
+def migrations() -> list[tuple[int, str]]:
+    """The versioned schema files, oldest first: (version, SQL)."""
+    folder = resources.files("meterd_server.store") / "schema"
+    names = sorted(file.name for file in folder.iterdir() if file.name.startswith("sqlite_"))
+    return [(int(name.removeprefix("sqlite_").removesuffix(".sql")), (folder / name).read_text()) for name in names]
+
+
+def migrate(connection: sqlite3.Connection, place: str) -> None:
+    """Apply the schema files that the database at `place` lacks, each in a transaction of its own.
+
+    Raises `StartupError` for a file of another application and for one from a newer meterd.
+    """
+    application_id, version, tables = (
+        connection.execute(query).fetchone()[0]
+        for query in ("PRAGMA application_id", "PRAGMA user_version", "SELECT count(*) FROM sqlite_schema")
+    )
+    if application_id != APPLICATION_ID and (application_id or version or tables):
+        raise StartupError(f"{place} is the database of another application; give --db a file of its own")
+    known = migrations()
+    newest = known[-1][0]
+    if version > newest:
+        raise StartupError(
+            f"{place} has schema version {version}, this meterd knows {newest}; run the newer meterd that wrote it"
+        )
+    for number, sql in known:
+        if number > version:
+            connection.executescript(
+                f"BEGIN IMMEDIATE;\n{sql}\nPRAGMA application_id = {APPLICATION_ID};\nPRAGMA user_version = {number};\nCOMMIT;"
+            )

@@ -1,0 +1,227 @@
+"""A batch's whole way through SQLite, in one call on the writing connection's own thread.
+
+Loading, deciding, writing and committing in one hop is what makes small commits cheap; statements of many rows are what keeps
+the interpreter lock from changing hands for every row.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from functools import cache
+from itertools import chain
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from meterd_server.model import Account, Rejection
+from meterd_server.rules import apply, decide_batch
+from meterd_server.store.sqlite.memory import Accounts
+from meterd_server.store.sqlite.rows import (
+    ACCOUNT_COLUMNS,
+    ENTRY_COLUMNS,
+    Held,
+    account_row,
+    entry_from_row,
+    entry_row,
+    held_from_row,
+    pack_request_id,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from meterd_server.model import Command, Entry, Outcome
+    from meterd_server.rules import BatchDecision, RequestKey
+
+REPLAY_ENTRIES_MAX = 50_000
+"""How many entries the account rows may lack, about: a fraction of a second to replay at the next start."""
+
+MARK_EVERY_VERSIONS = 64
+"""How far apart `entry_mark` enters a user's chain."""
+
+_ROWS_A_STATEMENT_MAX = 64
+"""A statement of its own for each number of rows up to this, prepared once: a batch is few statements, whatever its size."""
+
+_LOAD_ACCOUNTS = f"SELECT user_id, {ACCOUNT_COLUMNS} FROM user JOIN account USING (account_id) WHERE user_id IN (SELECT value FROM json_each(?))"
+_FIND_REQUEST = f"SELECT {ENTRY_COLUMNS} FROM entry WHERE request_id = ? AND account_id = ?"
+_LAST_IDS = "SELECT (SELECT coalesce(max(account_id), 0) FROM user), (SELECT coalesce(max(entry_id), 0) FROM entry)"
+_REPLAY_AFTER = "SELECT replay_after_entry_id FROM recovery"
+_SET_REPLAY_AFTER = "UPDATE recovery SET replay_after_entry_id = ?"
+_REPLAY = (
+    f"SELECT user_id, {ENTRY_COLUMNS} FROM entry JOIN user USING (account_id) WHERE entry_id > ? ORDER BY entry_id"
+)
+
+
+class _Plan(NamedTuple):
+    """The rows of one transaction, and what is true once it is committed."""
+
+    entry_rows: list[tuple[Any, ...]]
+    new_users: list[tuple[int, str]]
+    marks: list[tuple[int, int, int]]
+    after: dict[str, Held]
+    first_entry_id: int
+
+
+class Writer:
+    """The writing connection with the accounts it holds in memory.
+
+    Every method but `peek` runs on the connection's thread. What `peek` can see changes only after a commit. Raises what sqlite3
+    raises.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, accounts_max: int) -> None:
+        self._connection = connection
+        self._accounts = Accounts(accounts_max)
+        self._last_account_id, self._last_entry_id = connection.execute(_LAST_IDS).fetchone()
+        self._replay_after_entry_id: int = connection.execute(_REPLAY_AFTER).fetchone()[0]
+        self._replay()
+
+    def peek(self, user_id: str) -> Account | None:
+        """The account if it is in memory. Called from the event loop."""
+        held = self._accounts.get(user_id)
+        return held.account if held else None
+
+    def held(self, user_id: str) -> Held | None:
+        """The account with its place in the file, loaded if need be; None for an unknown user, who is not kept in memory."""
+        known = self._accounts.get(user_id)
+        if known is None:
+            loaded = self._load({user_id})
+            self._accounts.put_clean(loaded)
+            known = loaded.get(user_id)
+        return known
+
+    def commit(self, commands: Sequence[Command], now_us: int) -> list[Outcome]:
+        """Decide and write the batch in one transaction; see `Store.commit`."""
+        held = self._load({command.user_id for command in commands})
+        accounts = {
+            command.user_id: known.account if (known := held.get(command.user_id)) else Account(command.user_id)
+            for command in commands
+        }
+        # Retries are rare, so the batch is first decided as if every request id were new; the unique index tells otherwise.
+        # A rejected command writes nothing that could collide: whether it was recorded before has to be asked.
+        decision = decide_batch(accounts, {}, commands, now_us)
+        rejected = [
+            command
+            for command, outcome in zip(commands, decision.outcomes, strict=True)
+            if isinstance(outcome, Rejection) and not command.request_id_is_new
+        ]
+        if recorded := self._find(held, rejected):
+            decision = decide_batch(accounts, recorded, commands, now_us)
+        try:
+            self._write(self._plan(decision, held))
+        except sqlite3.IntegrityError:
+            # Nothing was written. Now every request id is asked for, so a second collision would be a fault of ours.
+            recorded = self._find(held, commands)
+            decision = decide_batch(accounts, recorded, commands, now_us)
+            self._write(self._plan(decision, held))
+        return decision.outcomes
+
+    def close(self) -> None:
+        """Bring every account row up to date and empty the write-ahead log into the file."""
+        everyone = self._accounts.longest_ahead(len(self._accounts))
+        if everyone:
+            self._transact(_Plan([], [], [], {}, self._last_entry_id + 1), everyone)
+        self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def _replay(self) -> None:
+        """Apply the entries that came after the account rows were last known to be complete."""
+        entries = self._connection.execute(_REPLAY, (self._replay_after_entry_id,))
+        while page := entries.fetchmany(1000):
+            held = self._load({row[0] for row in page})
+            for user_id, *row in page:
+                entry_id, account_id, version = row[:3]
+                known = held.get(user_id) or Held(account_id, 0, Account(user_id))
+                if version > known.account.version:
+                    account = apply(known.account, entry_from_row(user_id, tuple(row)))
+                    held[user_id] = Held(account_id, entry_id, account)
+                    self._accounts.put_ahead({user_id: held[user_id]}, entry_id)
+
+    def _load(self, user_ids: set[str]) -> dict[str, Held]:
+        held = {user_id: known for user_id in user_ids if (known := self._accounts.get(user_id))}
+        missing = user_ids - held.keys()
+        if missing:
+            for user_id, *row in self._connection.execute(_LOAD_ACCOUNTS, (json.dumps(list(missing)),)):
+                held[user_id] = held_from_row(user_id, tuple(row))
+        return held
+
+    def _find(self, held: dict[str, Held], commands: Iterable[Command]) -> dict[RequestKey, Entry]:
+        found = {}
+        for command in commands:
+            if known := held.get(command.user_id):
+                key = (pack_request_id(command.request_id), known.account_id)
+                if row := self._connection.execute(_FIND_REQUEST, key).fetchone():
+                    found[command.user_id, command.request_id] = entry_from_row(command.user_id, row)
+        return found
+
+    def _plan(self, decision: BatchDecision, held: dict[str, Held]) -> _Plan:
+        first_entry_id = self._last_entry_id + 1
+        plan = _Plan([], [], [], {}, first_entry_id)
+        account_ids: dict[str, int] = {}
+        previous: dict[str, int] = {}
+        for user_id in decision.accounts:
+            if known := held.get(user_id):
+                account_ids[user_id], previous[user_id] = known.account_id, known.last_entry_id
+            else:
+                account_ids[user_id], previous[user_id] = self._last_account_id + len(plan.new_users) + 1, 0
+                plan.new_users.append((account_ids[user_id], user_id))
+        for entry_id, entry in enumerate(decision.entries, first_entry_id):
+            user_id = entry.user_id
+            plan.entry_rows.append(entry_row(entry_id, account_ids[user_id], previous[user_id], entry))
+            previous[user_id] = entry_id
+            if entry.version % MARK_EVERY_VERSIONS == 0:
+                plan.marks.append((account_ids[user_id], entry.version, entry_id))
+        for user_id, account in decision.accounts.items():
+            plan.after[user_id] = Held(account_ids[user_id], previous[user_id], account)
+        return plan
+
+    def _write(self, plan: _Plan) -> None:
+        if plan.entry_rows:
+            behind = self._last_entry_id - self._replay_after_entry_id
+            # Twice as many as could have gone ahead: the backlog shrinks a little at each commit, and none is held up.
+            self._transact(
+                plan, self._accounts.longest_ahead(2 * len(plan.after)) if behind > REPLAY_ENTRIES_MAX else ()
+            )
+
+    def _transact(self, plan: _Plan, catch_up: Sequence[str]) -> None:
+        """One transaction: the plan's rows, and the account rows of the users in `catch_up`. Then memory follows."""
+        connection = self._connection
+        caught_up = {user_id: plan.after.get(user_id) or self._must_get(user_id) for user_id in catch_up}
+        last_entry_id = self._last_entry_id + len(plan.entry_rows)
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            self._insert("INSERT", "entry", ENTRY_COLUMNS, plan.entry_rows)
+            self._insert("INSERT", "user", "account_id, user_id", plan.new_users)
+            self._insert("INSERT", "entry_mark", "account_id, version, entry_id", plan.marks)
+            if caught_up:
+                self._insert("REPLACE", "account", ACCOUNT_COLUMNS, [account_row(held) for held in caught_up.values()])
+                first_ahead = self._accounts.first_entry_id_ahead(without=caught_up)
+                replay_after = (first_ahead or plan.first_entry_id) - 1
+                connection.execute(_SET_REPLAY_AFTER, (replay_after,))
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+        self._last_account_id += len(plan.new_users)
+        self._last_entry_id = last_entry_id
+        self._accounts.put_ahead(plan.after, plan.first_entry_id)
+        if caught_up:
+            self._accounts.put_clean(caught_up)
+            self._replay_after_entry_id = replay_after
+
+    def _must_get(self, user_id: str) -> Held:
+        held = self._accounts.get(user_id)
+        if held is None:
+            raise LookupError("an account ahead of its row is not in memory")
+        return held
+
+    def _insert(self, verb: str, table: str, columns: str, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Insert rows with as few statements as the prepared sizes allow."""
+        for start in range(0, len(rows), _ROWS_A_STATEMENT_MAX):
+            chunk = rows[start : start + _ROWS_A_STATEMENT_MAX]
+            self._connection.execute(_insert_statement(verb, table, columns, len(chunk)), [*chain.from_iterable(chunk)])
+
+
+@cache
+def _insert_statement(verb: str, table: str, columns: str, rows: int) -> str:
+    row = "(" + ",".join("?" * len(columns.split(","))) + ")"
+    return f"{verb} INTO {table} ({columns}) VALUES {','.join([row] * rows)}"

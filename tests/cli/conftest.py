@@ -1,0 +1,114 @@
+"""A command line whose client is a fake: it answers from memory, or raises what a test puts in `error`."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from typer.testing import CliRunner
+
+import meterd
+from meterd_server.cli import app
+
+EPOCH = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+
+
+def balance(user_id="ada", *, funded=0, spent=0, version=0, **more):
+    """Return a balance; `more` are fields by their names."""
+    left = funded - spent
+    amounts = {"held_microcents": 0, "lapsed_microcents": 0, "credit_limit_microcents": 0, "unlimited": False} | more
+    return meterd.Balance(
+        user_id=user_id,
+        balance_microcents=left,
+        available_microcents=left,
+        funded_microcents=funded,
+        spent_microcents=spent,
+        version=version,
+        **amounts,
+    )
+
+
+def entry(version=1, amount=-50_000, *, user_id="ada", kind=None, after=0, request_id="r1", service="", labels=None):
+    """Return an entry of the ledger, at a second of its own."""
+    return meterd.Entry(
+        user_id=user_id,
+        version=version,
+        kind=kind or (meterd.EntryKind.FUNDING if amount > 0 else meterd.EntryKind.COST),
+        amount_microcents=amount,
+        balance_microcents=after,
+        request_id=request_id,
+        service=service,
+        labels=labels or {},
+        occur_time=None,
+        record_time=EPOCH + timedelta(seconds=version, microseconds=version),
+    )
+
+
+@dataclass
+class FakeClient:
+    """Stands in for meterd.Client: keeps what it was asked, answers what the test has set."""
+
+    balance: meterd.Balance = field(default_factory=lambda: balance(funded=500_000, version=1))
+    rows: list[meterd.Entry] = field(default_factory=list)
+    replayed: bool = False
+    error: BaseException | None = None
+    calls: list[tuple] = field(default_factory=list)
+    address: str = ""
+    timeout_seconds: float = 0.0
+    closed: bool = False
+
+    def connect(self, address: str, timeout_seconds: float) -> "FakeClient":
+        self.address, self.timeout_seconds = address, timeout_seconds
+        return self
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.closed = True
+
+    def _called(self, *call) -> None:
+        self.calls.append(call)
+        if self.error is not None:
+            raise self.error
+
+    def check(self, user_id, minimum_microcents=None):
+        self._called("check", user_id, minimum_microcents)
+        minimum = 100 if minimum_microcents is None else minimum_microcents
+        left = self.balance.available_microcents
+        return meterd.CheckResult(left >= minimum, left, max(0, minimum - left), self.balance)
+
+    def record_cost(self, user_id, cost_microcents, **more):
+        self._called("record_cost", user_id, cost_microcents, more)
+        row = entry(2, -cost_microcents, request_id=more["request_id"], service=more["service"], labels=more["labels"])
+        return meterd.Recorded(row, self.balance, self.replayed)
+
+    def record_funding(self, user_id, amount_microcents, **more):
+        self._called("record_funding", user_id, amount_microcents, more)
+        return meterd.Recorded(entry(2, amount_microcents, request_id=more["request_id"]), self.balance, self.replayed)
+
+    def update_funding(self, user_id, *, old_amount_microcents, new_amount_microcents, **more):
+        self._called("update_funding", user_id, old_amount_microcents, new_amount_microcents, more)
+        row = entry(2, new_amount_microcents - old_amount_microcents, request_id=more["request_id"])
+        return meterd.Recorded(row, self.balance, self.replayed)
+
+    def get_balance(self, user_id):
+        self._called("get_balance", user_id)
+        return self.balance
+
+    def list_entries(self, user_id, *, oldest_first=False, page_size=100) -> Iterator[meterd.Entry]:
+        self._called("list_entries", user_id, oldest_first, page_size)
+        yield from self.rows if oldest_first else reversed(self.rows)
+
+
+@pytest.fixture
+def client() -> FakeClient:
+    """Return the fake that the command line talks to."""
+    return FakeClient()
+
+
+@pytest.fixture
+def run(client, monkeypatch) -> Callable:
+    """Run `meterd` with arguments; its result has exit_code, stdout and stderr."""
+    monkeypatch.delenv("METERD_ADDRESS", raising=False)
+    return lambda *arguments: CliRunner().invoke(app, [str(each) for each in arguments], obj=client.connect)
