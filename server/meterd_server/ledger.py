@@ -139,7 +139,7 @@ class Ledger:
                 waiter.answer.set_exception(StoreUnavailable("the store failed"))
         self._queue.clear()
         self._busy = False
-        self._on_health(False)  # noqa: FBT003 -- a callback's one argument
+        self._on_health(False)
         self._recovery = asyncio.get_running_loop().create_task(self._recover(), name="recovery")
 
     async def _recover(self) -> None:
@@ -155,4 +155,4 @@ class Ledger:
                 break
         self._recovery = None
         log.info("the store is back")
-        self._on_health(True)  # noqa: FBT003
+        self._on_health(True)

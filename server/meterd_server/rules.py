@@ -149,7 +149,6 @@ def _decide_funding(account: Account, command: RecordFunding, now_us: int) -> Ou
 
 
 def _append(account: Account, command: Command, kind: EntryKind, amount_microcents: int, now_us: int) -> Outcome:
-    cost = isinstance(command, RecordCost)
     entry = Entry(
         account.user_id,
         account.version + 1,
@@ -158,9 +157,9 @@ def _append(account: Account, command: Command, kind: EntryKind, amount_microcen
         account.balance_microcents + amount_microcents,
         command.request_id,
         fingerprint(command),
-        command.service if cost else "",
+        command.service if isinstance(command, RecordCost) else "",
         command.labels,
-        command.occur_time_us if cost else None,
+        command.occur_time_us if isinstance(command, RecordCost) else None,
         # A clock that was set back must not reorder a ledger.
         max(now_us, account.record_time_us + 1),
     )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
-from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.empty_pb2 import Empty
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.unknown_fields import UnknownFieldSet
@@ -14,7 +15,6 @@ from meterd_server.rpc.status import Violation
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from google.protobuf.descriptor import Descriptor
 
 MessageT = TypeVar("MessageT", bound=Message)
 
@@ -35,7 +35,7 @@ def decoder(message_class: type[MessageT]) -> Callable[[bytes], MessageT | Undec
         try:
             return parse(raw)
         except DecodeError:
-            field = _field_not_utf8(message_class.DESCRIPTOR, raw)
+            field = _field_not_utf8(cast(Descriptor, message_class.DESCRIPTOR), raw)
             if field:
                 return Undecodable(Violation(field, "is not valid UTF-8"))
             return Undecodable(Violation("", f"the bytes are not a {message_class.DESCRIPTOR.full_name}"))
@@ -49,7 +49,7 @@ def _field_not_utf8(descriptor: Descriptor, raw: bytes) -> str:
         fields = UnknownFieldSet(Empty.FromString(raw))
     except DecodeError:
         return ""
-    for unknown in fields:
+    for unknown in cast(Iterable[Any], fields):  # its stubs lack __iter__
         field = descriptor.fields_by_number.get(unknown.field_number)
         if field is None or unknown.wire_type != _LENGTH_DELIMITED:
             continue

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -29,7 +29,7 @@ def entry(row: Entry) -> account_pb2.Entry:
     return account_pb2.Entry(
         user_id=row.user_id,
         version=row.version,
-        kind=row.kind.value,
+        kind=cast(account_pb2.EntryKind.ValueType, row.kind.value),
         amount_microcents=row.amount_microcents,
         balance_microcents=row.balance_microcents,
         request_id=row.request_id,

@@ -75,10 +75,10 @@ def _unary(
                 raise
             # One of ours that got out: gRPC would send no status for it, and the caller would wait for ever.
             status = from_exception(StoreUnavailable())
-        except Exception as error:  # noqa: BLE001 -- the last place that can keep its text from the caller
+        except Exception as error:  # the last place that can keep its text from the caller
             status = from_exception(error)
             if status.code == _INTERNAL:
-                log.error("unexpected error in %s", name, exc_info=error)
+                log.exception("unexpected error in %s", name)
         else:
             _log_call(name, request, "OK", started)
             return response

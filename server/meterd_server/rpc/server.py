@@ -59,7 +59,7 @@ class Server:
         await self.set_serving(True)
         return bound
 
-    async def set_serving(self, serving: bool) -> None:  # noqa: FBT001 -- the state itself
+    async def set_serving(self, serving: bool) -> None:
         """Tell health checks, for the server as a whole ("") and for each service."""
         for name in ("", *SERVICE_NAMES):
             await self._health.set(name, _STATES[serving])

@@ -31,6 +31,8 @@ LABEL_VALUE_BYTES_MAX = 256
 _TIMESTAMP_SECONDS_MIN = -62_135_596_800  # 0001-01-01T00:00:00Z
 _TIMESTAMP_SECONDS_MAX = 253_402_300_799  # 9999-12-31T23:59:59Z
 
+_Problems = tuple[tuple[str, str], ...]
+
 _control_character = re.compile("[\x00-\x1f\x7f-\x9f]").search
 _printable_ascii = re.compile("[!-~]*").fullmatch
 
@@ -58,7 +60,7 @@ def record_cost(request: metering_pb2.RecordCostRequest, make_request_id: Callab
     """The command that a RecordCost asks for. Raises `RequestError` naming every bad field."""
     cost = request.cost_microcents
     request_id = request.request_id
-    problems = (
+    problems: _Problems = (
         ("user_id", _user_id_problem(request.user_id)),
         ("request_id", _request_id_problem(request_id)),
         ("cost_microcents", _cost_problem(request)),
@@ -116,7 +118,7 @@ def _refuse(violations: list[Violation]) -> RequestError:
     return RequestError(invalid_argument(violations))
 
 
-def _refuse_problems(problems: tuple[tuple[str, str], ...]) -> None:
+def _refuse_problems(problems: _Problems) -> None:
     violations = [Violation(field, problem) for field, problem in problems if problem]
     if violations:
         raise _refuse(violations)

@@ -13,11 +13,15 @@ class LockFile:
     """The lock file PATH.lock, holding the owner's process id. `flock` is released by the kernel, so a crash leaves no trace."""
 
     def __init__(self, database: Path) -> None:
+        self._database = database
         self._path = Path(f"{database}.lock")
         self._descriptor: int | None = None
 
     def acquire(self) -> None:
-        """Take the lock. Raises `StartupError` naming the process that holds it."""
+        """Take the lock, making the folder if need be. Raises `StartupError` naming the process that holds it, or `OSError`."""
+        if self._database.is_dir():
+            raise StartupError(f"{self._database} is a folder; --db names a file")
+        self._database.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

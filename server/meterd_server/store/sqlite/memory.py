@@ -48,7 +48,7 @@ class Accounts:
         while len(self._clean) > self._clean_max:
             self._clean.popitem(last=False)
 
-    def longest_ahead(self, count: int) -> Iterable[str]:
+    def longest_ahead(self, count: int) -> list[str]:
         """The users, up to `count`, whose accounts have been ahead of their rows for longest."""
         return list(islice(self._ahead_since_entry_id, count))
 

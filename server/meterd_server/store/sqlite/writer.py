@@ -41,7 +41,10 @@ MARK_EVERY_VERSIONS = 64
 _ROWS_A_STATEMENT_MAX = 64
 """A statement of its own for each number of rows up to this, prepared once: a batch is few statements, whatever its size."""
 
-_LOAD_ACCOUNTS = f"SELECT user_id, {ACCOUNT_COLUMNS} FROM user JOIN account USING (account_id) WHERE user_id IN (SELECT value FROM json_each(?))"
+_LOAD_ACCOUNTS = (
+    f"SELECT user_id, {ACCOUNT_COLUMNS} FROM user JOIN account USING (account_id)"
+    " WHERE user_id IN (SELECT value FROM json_each(?))"
+)
 _FIND_REQUEST = f"SELECT {ENTRY_COLUMNS} FROM entry WHERE request_id = ? AND account_id = ?"
 _LAST_IDS = "SELECT (SELECT coalesce(max(account_id), 0) FROM user), (SELECT coalesce(max(entry_id), 0) FROM entry)"
 _REPLAY_AFTER = "SELECT replay_after_entry_id FROM recovery"

@@ -1,0 +1,32 @@
+from contextlib import AsyncExitStack
+
+import pytest
+
+from .house import House
+
+
+@pytest.fixture
+async def open_house():
+    """Return a function that opens a server with options for its ledger, and closes it in the end."""
+    async with AsyncExitStack() as stack:
+
+        async def open_house(**ledger_options):
+            return await stack.enter_async_context(House(**ledger_options))
+
+        yield open_house
+
+
+@pytest.fixture
+async def house(open_house):
+    """Open a server with every default."""
+    return await open_house()
+
+
+@pytest.fixture
+async def unchanged(house):
+    """Fund ada before the test, and hold after it that nothing the test did has changed her account."""
+    await house.fund(amount_microcents=1_000)
+    before = await house.balance()
+    yield house
+    assert before == await house.balance()
+    assert [1] == [entry.version for entry in (await house.list()).entries]

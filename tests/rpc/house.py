@@ -1,0 +1,151 @@
+"""A whole server in this process: real store, ledger and wire, with a store that can be held up and made to fail."""
+
+import asyncio
+import itertools
+from dataclasses import dataclass, field
+
+import grpc
+import pytest
+from google.rpc import error_details_pb2
+from grpc_health.v1 import health_pb2_grpc
+from grpc_status import rpc_status
+
+from meterd import new_request_id
+from meterd.v1 import ledger_pb2, ledger_pb2_grpc, metering_pb2, metering_pb2_grpc
+from meterd_server.errors import StoreUnavailable
+from meterd_server.ledger import Ledger
+from meterd_server.rpc.server import Server
+from meterd_server.store.sqlite import SqliteStore
+
+TIMEOUT_SECONDS = 20
+"""What no call here should take; one that would hang fails with DEADLINE_EXCEEDED instead."""
+
+METERING = "meterd.v1.MeteringService"
+LEDGER = "meterd.v1.LedgerService"
+
+
+class TroubledStore(SqliteStore):
+    """The SQLite store, whose commits a test may hold up or break, and which a test may keep from coming back."""
+
+    def __init__(self):
+        super().__init__(":memory:")
+        self.commits_allowed = asyncio.Event()
+        self.commits_allowed.set()
+        self.commit_begun = asyncio.Event()
+        self.error = None
+        self.may_reopen = True
+
+    async def commit(self, *args, **kwargs):
+        self.commit_begun.set()
+        await self.commits_allowed.wait()
+        if self.error is not None:
+            error, self.error = self.error, None
+            await self.close()
+            raise error
+        return await super().commit(*args, **kwargs)
+
+    async def reopen(self):
+        if not self.may_reopen:
+            raise StoreUnavailable("still broken")
+        await super().reopen()
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """What a caller learns of a call that failed."""
+
+    code: grpc.StatusCode
+    message: str
+    reason: str = ""
+    domain: str = ""
+    metadata: dict[str, str] = field(default_factory=dict)
+    fields: list[str] = field(default_factory=list)
+    retry_seconds: float | None = None
+
+
+async def refused(call):
+    """Await a call that must fail, and return its Refusal; its rich details must agree with its code and message."""
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call
+    error = caught.value
+    known = {"code": error.code(), "message": error.details() or ""}
+    for packed in status.details if (status := rpc_status.from_call(error)) else ():
+        if packed.Is(error_details_pb2.ErrorInfo.DESCRIPTOR):
+            info = error_details_pb2.ErrorInfo.FromString(packed.value)
+            known |= {"reason": info.reason, "domain": info.domain, "metadata": dict(info.metadata)}
+        elif packed.Is(error_details_pb2.BadRequest.DESCRIPTOR):
+            bad_request = error_details_pb2.BadRequest.FromString(packed.value)
+            known["fields"] = [violation.field for violation in bad_request.field_violations]
+        elif packed.Is(error_details_pb2.RetryInfo.DESCRIPTOR):
+            delay = error_details_pb2.RetryInfo.FromString(packed.value).retry_delay
+            known["retry_seconds"] = delay.seconds + delay.nanos / 1e9
+    return Refusal(**known)
+
+
+class House:
+    """The server and a channel to it; its methods make one call each and return the future answer."""
+
+    def __init__(self, **ledger_options):
+        self._tasks = set()
+        self._ids = itertools.count(1)
+        self.store = TroubledStore()
+        self.now_us = 1_800_000_000_000_000
+        self.ledger = Ledger(self.store, clock_us=lambda: self.now_us, on_health=self._tell_health, **ledger_options)
+        self.server = Server(self.ledger, new_request_id, message_bytes_max=64 * 1024)
+
+    async def __aenter__(self):
+        await self.store.open()
+        self.address = await self.server.start("127.0.0.1:0")
+        self.channel = grpc.aio.insecure_channel(self.address)
+        self.metering = metering_pb2_grpc.MeteringServiceStub(self.channel)
+        self.reads = ledger_pb2_grpc.LedgerServiceStub(self.channel)
+        self.health = health_pb2_grpc.HealthStub(self.channel)
+        return self
+
+    async def __aexit__(self, *_):
+        self.store.commits_allowed.set()
+        await self.channel.close()
+        await self.server.stop(0)
+        await self.ledger.stop()
+        await self.store.close()
+
+    def _tell_health(self, serving):
+        task = asyncio.ensure_future(self.server.set_serving(serving))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def send(self, method, request, timeout_seconds=TIMEOUT_SECONDS):
+        """Send a request, or bytes that need not be one, to a method named "Check" or "Service/Check"."""
+        service = METERING if method in {"Check", "RecordCost", "RecordFunding"} else LEDGER
+        path = f"/{method}" if "/" in method else f"/{service}/{method}"
+        raw = request if isinstance(request, bytes) else request.SerializeToString()
+        return self.channel.unary_unary(path)(raw, timeout=timeout_seconds)
+
+    def cost(self, user_id="ada", cost_microcents=10, *, timeout_seconds=TIMEOUT_SECONDS, **more):
+        """Record a cost under a request id of its own unless one is given."""
+        fields = {"request_id": f"cost-{next(self._ids)}", "cost_microcents": cost_microcents} | more
+        request = metering_pb2.RecordCostRequest(user_id=user_id, **fields)
+        return self.metering.RecordCost(request, timeout=timeout_seconds)
+
+    def fund(self, user_id="ada", amount_microcents=1_000, **more):
+        """Record funding under a request id of its own unless one is given."""
+        fields = {"request_id": f"fund-{next(self._ids)}"} | more
+        if "update" not in fields:
+            fields["amount_microcents"] = amount_microcents
+        return self.metering.RecordFunding(
+            metering_pb2.RecordFundingRequest(user_id=user_id, **fields), timeout=TIMEOUT_SECONDS
+        )
+
+    def check(self, user_id="ada", minimum_microcents=None):
+        """Ask whether the user may afford the minimum."""
+        request = metering_pb2.CheckRequest(user_id=user_id, minimum_microcents=minimum_microcents)
+        return self.metering.Check(request, timeout=TIMEOUT_SECONDS)
+
+    def list(self, user_id="ada", **more):
+        """Ask for one page of entries."""
+        return self.reads.ListEntries(ledger_pb2.ListEntriesRequest(user_id=user_id, **more), timeout=TIMEOUT_SECONDS)
+
+    async def balance(self, user_id="ada"):
+        """Return the account as it is now."""
+        request = ledger_pb2.GetBalanceRequest(user_id=user_id)
+        return (await self.reads.GetBalance(request, timeout=TIMEOUT_SECONDS)).balance

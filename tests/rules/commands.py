@@ -1,0 +1,41 @@
+"""Commands in short, for the tests of the rules, the stores and the ledger."""
+
+from itertools import count
+
+from hypothesis import strategies as st
+
+from meterd_server.model import RecordCost, RecordFunding
+
+_numbers = count(1)
+
+
+def cost(user_id, microcents, request_id=None, **fields):
+    """Return a RecordCost, under an id of its own unless one is given."""
+    return RecordCost(user_id, request_id or f"cost-{next(_numbers)}", microcents, **fields)
+
+
+def strict_cost(user_id, microcents, request_id=None):
+    """Return a RecordCost that is refused when it is more than what is available."""
+    return cost(user_id, microcents, request_id, reject_overdraft=True)
+
+
+def funding(user_id, microcents, request_id=None, **fields):
+    """Return a RecordFunding that adds."""
+    return RecordFunding(user_id, request_id or f"funding-{next(_numbers)}", microcents, **fields)
+
+
+def update(user_id, old, new, request_id=None):
+    """Return a RecordFunding that says the funded total went from old to new."""
+    return funding(user_id, new - old, request_id, expected_funded_microcents=old)
+
+
+def commands(users=("alice", "bob"), request_ids=8, amounts=(0, 1, 5, 100)):
+    """Commands over few users, ids and amounts, so that replays, reuse, conflicts and refusals are common."""
+    user_id = st.sampled_from(users)
+    request_id = st.integers(1, request_ids).map("r{}".format)
+    amount = st.sampled_from(amounts)
+    return st.one_of(
+        st.builds(RecordCost, user_id, request_id, amount, reject_overdraft=st.booleans()),
+        st.builds(RecordFunding, user_id, request_id, amount),
+        st.builds(update, user_id, amount, amount, request_id),
+    )

@@ -1,0 +1,40 @@
+"""A store of each engine, and what the tests ask of one."""
+
+import pytest
+
+from store.engines import ENGINES
+
+
+@pytest.fixture(params=ENGINES, ids=lambda engine: engine.name)
+def engine(request):
+    """Each engine in turn."""
+    return request.param
+
+
+@pytest.fixture
+async def open_store(engine, tmp_path):
+    """Return a function that opens a store on this test's place; all are closed at the end."""
+    stores = []
+
+    async def open_store(**options):
+        store = engine.make(tmp_path, **options)
+        stores.append(store)
+        await store.open()
+        return store
+
+    yield open_store
+    for store in stores:
+        await store.close()
+
+
+@pytest.fixture
+async def store(open_store):
+    """Return an empty store of each engine."""
+    return await open_store()
+
+
+@pytest.fixture
+def durable(engine):
+    """Skip engines whose data ends with the store."""
+    if not engine.survives_reopening:
+        pytest.skip(f"{engine.name} does not survive reopening")
