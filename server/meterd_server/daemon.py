@@ -6,7 +6,6 @@ import asyncio
 import logging
 import os
 import signal
-import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -26,11 +25,6 @@ log = logging.getLogger(__name__)
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
-_SWITCH_INTERVAL_SECONDS = 0.0005
-"""How long a thread may keep the interpreter from the others. The default 5 ms is what a commit, which lets go of the
-interpreter at every statement, would wait each time to get it back from a busy event loop."""
-
-
 def run(settings: Settings, announce: Callable[[str], None]) -> int:
     """Serve until SIGTERM or SIGINT; 0 after an orderly stop.
 
@@ -38,7 +32,6 @@ def run(settings: Settings, announce: Callable[[str], None]) -> int:
     signal while stopping ends the process at once with 128 + its number: as safe as a kill, which loses nothing.
     """
     logs.configure(settings.log_level, settings.log_format)
-    sys.setswitchinterval(_SWITCH_INTERVAL_SECONDS)
     return asyncio.run(_serve(settings, announce))
 
 

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_GATHER_STEP_SECONDS = 0.001
+"""How long nothing may arrive before a busy lane stops waiting; the finest that the event loop's timers can tell."""
+
 BATCH_OPERATIONS_MAX = 1000
 """The most that one transaction takes; what is beyond waits for the next."""
 
@@ -40,7 +43,7 @@ class Ledger:
         store: Store,
         *,
         clock_us: Callable[[], int],
-        commit_window_seconds: float = 0.003,
+        commit_window_seconds: float = 0.008,
         queued_max: int = 10_000,
         on_health: Callable[[bool], None] = lambda _: None,
     ) -> None:
@@ -103,9 +106,16 @@ class Ledger:
             self._lane = None
 
     async def _gather(self) -> None:
-        """Wait a moment for company: a busy lane's fixed cost a commit is then shared by more calls."""
-        if len(self._queue) < BATCH_OPERATIONS_MAX and not self._stopping:
-            await asyncio.sleep(self._window_seconds)
+        """Wait while company keeps coming, up to the window: more calls then share a commit, and their replies leave together.
+
+        Replies that leave together let the next calls arrive together, which is cheaper for gRPC than one by one.
+        """
+        loop = asyncio.get_running_loop()
+        ends = loop.time() + self._window_seconds
+        queued = 0
+        while queued < len(self._queue) < BATCH_OPERATIONS_MAX and not self._stopping and loop.time() < ends:
+            queued = len(self._queue)
+            await asyncio.sleep(min(_GATHER_STEP_SECONDS, self._window_seconds))
 
     async def _commit_next(self) -> None:
         batch = self._take()

@@ -1,7 +1,5 @@
 """What cannot be sent faithfully is refused by name, before anything is sent."""
 
-# ruff: noqa: SIM300  the house writes expected == actual
-
 from datetime import date, datetime
 from decimal import Decimal
 

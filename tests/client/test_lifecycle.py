@@ -1,7 +1,5 @@
 """Clients open, share, close and fail as they promise; both kinds promise the same."""
 
-# ruff: noqa: SIM300  the house writes expected == actual
-
 import asyncio
 import inspect
 from concurrent.futures import ThreadPoolExecutor

@@ -1,7 +1,5 @@
 """Each method: what is sent, and what comes back."""
 
-# ruff: noqa: SIM300  the house writes expected == actual
-
 from datetime import UTC, datetime, timedelta, timezone
 
 import meterd

@@ -1,7 +1,5 @@
 """Idempotency keys: valid UUIDv7, rising, unique across threads and forks."""
 
-# ruff: noqa: SIM300  the house writes expected == actual
-
 import os
 import subprocess
 import sys

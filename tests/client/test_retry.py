@@ -1,7 +1,5 @@
 """What is tried again, how often, after how long, and under which request_id."""
 
-# ruff: noqa: SIM300  the house writes expected == actual
-
 import uuid
 
 import grpc

@@ -1,7 +1,5 @@
 """Values stay as they are, and go where values go."""
 
-# ruff: noqa: SIM300  the house writes expected == actual
-
 import copy
 import dataclasses
 import pickle

@@ -40,7 +40,7 @@ async def test_peek_during_a_commit(store):
     """While a commit is under way peek answers the account before it or after it, and after it from then on."""
     await store.commit([cost(user_id, 1) for user_id in USERS], 1)
     before, after = -1, -501
-    commit = asyncio.ensure_future(store.commit([cost("user-3", 1) for _ in range(500)], 1))
+    commit = asyncio.create_task(store.commit([cost("user-3", 1) for _ in range(500)], 1))
     seen = []
     while not commit.done():
         await asyncio.sleep(0)
