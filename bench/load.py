@@ -1,6 +1,7 @@
-"""A closed loop of unary RecordCost calls through the plain generated stub: `python -m bench.load ADDRESS IN_FLIGHT SECONDS`.
+"""A closed loop of unary calls through the plain generated stub: `python -m bench.load ADDRESS IN_FLIGHT SECONDS`.
 
-Prints one JSON object: calls, seconds, p50_ms, p99_ms, errors, and the processor seconds that this side used.
+Prints one JSON object: calls and per_second counted after a warm-up, p50_ms, p99_ms, errors (any makes the run worthless), and
+load_cpu, the share of its core that this side used: near 1, the load is what is measured.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ WARMUP_SECONDS = 0.5
 async def measure(address: str, in_flight: int, seconds: float) -> dict[str, float]:
     """Keep `in_flight` calls going for `seconds` after a warm-up; what they took."""
     latencies: list[float] = []
-    errors = 0
+    errors = all_calls = 0
     clock = time.perf_counter
     async with grpc.aio.insecure_channel(address) as channel:
         record_cost = metering_pb2_grpc.MeteringServiceStub(channel).RecordCost
@@ -31,7 +32,7 @@ async def measure(address: str, in_flight: int, seconds: float) -> dict[str, flo
         ends = began + seconds
 
         async def caller(number: int) -> None:
-            nonlocal errors
+            nonlocal errors, all_calls
             user = number
             while (sent := clock()) < ends:
                 user = (user + in_flight) % USERS
@@ -42,6 +43,7 @@ async def measure(address: str, in_flight: int, seconds: float) -> dict[str, flo
                     await record_cost(request)
                 except grpc.RpcError:
                     errors += 1
+                all_calls += 1
                 if sent >= began:
                     latencies.append(clock() - sent)
 
@@ -51,6 +53,7 @@ async def measure(address: str, in_flight: int, seconds: float) -> dict[str, flo
     latencies.sort()
     return {
         "calls": len(latencies),
+        "all_calls": all_calls,
         "per_second": len(latencies) / seconds,
         "p50_ms": latencies[len(latencies) // 2] * 1000,
         "p99_ms": latencies[len(latencies) * 99 // 100] * 1000,

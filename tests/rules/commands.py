@@ -35,7 +35,8 @@ def commands(users=("alice", "bob"), request_ids=8, amounts=(0, 1, 5, 100)):
     request_id = st.integers(1, request_ids).map("r{}".format)
     amount = st.sampled_from(amounts)
     return st.one_of(
-        st.builds(RecordCost, user_id, request_id, amount, reject_overdraft=st.booleans()),
-        st.builds(RecordFunding, user_id, request_id, amount),
+        st.builds(cost, user_id, amount, request_id, reject_overdraft=st.booleans()),
+        st.builds(cost, user_id, amount, request_id, labels=st.just((("model", "x"),))),
+        st.builds(funding, user_id, amount, request_id),
         st.builds(update, user_id, amount, amount, request_id),
     )

@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
     from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
     from google.protobuf.message import Message
+    from structlog.typing import FilteringBoundLogger
 
     Method = Callable[[Any], Awaitable[Message]]
 
 log = logging.getLogger(__name__)
-call_log = structlog.get_logger("meterd.call")
 
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 _INTERNAL = grpc.StatusCode.INTERNAL.value[0]
@@ -64,6 +64,7 @@ def _unary(
     method: MethodDescriptor, call: Method
 ) -> Callable[[Message | Undecodable, Context], Awaitable[Message | None]]:
     name = f"{method.containing_service.full_name}/{method.name}"
+    call_log = structlog.get_logger().bind(method=name)
 
     async def handle(request: Message | Undecodable, context: Context) -> Message | None:
         started = time.perf_counter()
@@ -71,7 +72,9 @@ def _unary(
             response = await _answer(call, request)
         except asyncio.CancelledError:
             if _task_is_cancelled():
-                _log_call(name, request, "DEADLINE_EXCEEDED" if context.time_remaining() == 0 else "CANCELLED", started)
+                _log_call(
+                    call_log, request, "DEADLINE_EXCEEDED" if context.time_remaining() == 0 else "CANCELLED", started
+                )
                 raise
             # One of ours that got out: gRPC would send no status for it, and the caller would wait for ever.
             status = from_exception(StoreUnavailable())
@@ -80,9 +83,9 @@ def _unary(
             if status.code == _INTERNAL:
                 log.exception("unexpected error in %s", name)
         else:
-            _log_call(name, request, "OK", started)
+            _log_call(call_log, request, "OK", started)
             return response
-        _log_call(name, request, _CODES[status.code].name, started)
+        _log_call(call_log, request, _CODES[status.code].name, started)
         await context.abort(_CODES[status.code], status.message, ((DETAILS_KEY, status.SerializeToString()),))
         return None
 
@@ -101,10 +104,9 @@ def _task_is_cancelled() -> bool:
     return task is not None and task.cancelling() > 0
 
 
-def _log_call(method: str, request: Message | Undecodable, code: str, started: float) -> None:
+def _log_call(call_log: FilteringBoundLogger, request: Message | Undecodable, code: str, started: float) -> None:
     call_log.info(
         "call",
-        method=method,
         user=getattr(request, "user_id", ""),
         code=code,
         duration_ms=round((time.perf_counter() - started) * 1000, 3),

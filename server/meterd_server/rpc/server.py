@@ -72,24 +72,38 @@ class Server:
 
 def _bind_tcp(server: grpc.aio.Server, address: str) -> str:
     host, _, port = address.rpartition(":")
+    # Asked before gRPC is: it tells why an address cannot be had only on stderr, in lines of its own.
+    problem = _why_not(host.strip("[]"), int(port))
+    if problem:
+        raise StartupError(
+            f"cannot listen on {address}: {problem}; give --listen another address, or port 0 for a free one"
+        )
     try:
         bound = server.add_insecure_port(address)
     except RuntimeError:
         bound = 0
     if not bound:
-        raise StartupError(f"cannot listen on {address}: {_why_not(host.strip('[]'), int(port))}")
+        raise StartupError(f"cannot listen on {address}: the address was refused")
     return f"{host}:{bound}"
 
 
 def _why_not(host: str, port: int) -> str:
-    """The system's own words for why an address cannot be had; gRPC keeps them to its log."""
+    """The system's own words for why none of a host's addresses can be had; empty if one can."""
+    problem = ""
     try:
-        family, kind, protocol, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        with socket.socket(family, kind, protocol) as probe:
-            probe.bind(place)
+        for family, kind, protocol, _, place in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+            try:
+                with socket.socket(family, kind, protocol) as probe:
+                    # As gRPC does: connections of a server that has just ended do not keep its port.
+                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                    probe.bind(place)
+            except OSError as error:
+                problem = problem or (error.strerror or str(error)).lower()
+            else:
+                return ""
     except OSError as error:
-        return f"{(error.strerror or str(error)).lower()}; give --listen another address, or port 0 for a free one"
-    return "the address was refused"
+        return (error.strerror or str(error)).lower()
+    return problem
 
 
 def _bind_unix(server: grpc.aio.Server, address: str) -> str:

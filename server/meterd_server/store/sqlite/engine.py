@@ -113,9 +113,10 @@ class SqliteStore:
 
     async def reopen(self) -> None:
         """See `Store.reopen`."""
+        await self._stop()
         try:
             await self._start()
-        except (sqlite3.Error, StartupError) as error:
+        except (sqlite3.Error, OSError, StartupError) as error:
             await self._stop()
             raise StoreUnavailable(str(error)) from error
 
@@ -213,4 +214,6 @@ def _make_writer(connection: sqlite3.Connection, place: str, accounts_max: int) 
     for pragma in _PRAGMAS:
         connection.execute(pragma)
     migrate(connection, place)
+    # Changes nothing, but a file that cannot be written to fails here and not at the first commit.
+    connection.execute("DELETE FROM recovery WHERE 0")
     return Writer(connection, accounts_max)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Iterator, Sequence
 from functools import cache
 from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -27,7 +28,7 @@ from meterd_server.store.sqlite.rows import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     from meterd_server.model import Command, Entry, Outcome
     from meterd_server.rules import BatchDecision, RequestKey
@@ -186,30 +187,40 @@ class Writer:
 
     def _transact(self, plan: _Plan, catch_up: Sequence[str]) -> None:
         """One transaction: the plan's rows, and the account rows of the users in `catch_up`. Then memory follows."""
-        connection = self._connection
         caught_up = {user_id: plan.after.get(user_id) or self._must_get(user_id) for user_id in catch_up}
-        last_entry_id = self._last_entry_id + len(plan.entry_rows)
+        statements = [
+            *_insert("INSERT", "entry", ENTRY_COLUMNS, plan.entry_rows),
+            *_insert("INSERT", "user", "account_id, user_id", plan.new_users),
+            *_insert("INSERT", "entry_mark", "account_id, version, entry_id", plan.marks),
+        ]
+        replay_after = self._replay_after_entry_id
+        if caught_up:
+            rows = [account_row(held) for held in caught_up.values()]
+            replay_after = (self._accounts.first_entry_id_ahead(without=caught_up) or plan.first_entry_id) - 1
+            statements += _insert("REPLACE", "account", ACCOUNT_COLUMNS, rows)
+            statements.append((_SET_REPLAY_AFTER, (replay_after,)))
+        self._execute(statements)
+        self._last_account_id += len(plan.new_users)
+        self._last_entry_id += len(plan.entry_rows)
+        self._replay_after_entry_id = replay_after
+        self._accounts.put_ahead(plan.after, plan.first_entry_id)
+        self._accounts.put_clean(caught_up)
+
+    def _execute(self, statements: Sequence[_Statement]) -> None:
+        connection = self._connection
+        if len(statements) == 1:
+            # A statement alone is a transaction of its own: most small batches are one, and hold up the event loop least.
+            connection.execute(*statements[0])
+            return
         connection.execute("BEGIN IMMEDIATE")
         try:
-            self._insert("INSERT", "entry", ENTRY_COLUMNS, plan.entry_rows)
-            self._insert("INSERT", "user", "account_id, user_id", plan.new_users)
-            self._insert("INSERT", "entry_mark", "account_id, version, entry_id", plan.marks)
-            if caught_up:
-                self._insert("REPLACE", "account", ACCOUNT_COLUMNS, [account_row(held) for held in caught_up.values()])
-                first_ahead = self._accounts.first_entry_id_ahead(without=caught_up)
-                replay_after = (first_ahead or plan.first_entry_id) - 1
-                connection.execute(_SET_REPLAY_AFTER, (replay_after,))
+            for statement in statements:
+                connection.execute(*statement)
             connection.execute("COMMIT")
         except BaseException:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise
-        self._last_account_id += len(plan.new_users)
-        self._last_entry_id = last_entry_id
-        self._accounts.put_ahead(plan.after, plan.first_entry_id)
-        if caught_up:
-            self._accounts.put_clean(caught_up)
-            self._replay_after_entry_id = replay_after
 
     def _must_get(self, user_id: str) -> Held:
         held = self._accounts.get(user_id)
@@ -217,11 +228,15 @@ class Writer:
             raise LookupError("an account ahead of its row is not in memory")
         return held
 
-    def _insert(self, verb: str, table: str, columns: str, rows: Sequence[tuple[Any, ...]]) -> None:
-        """Insert rows with as few statements as the prepared sizes allow."""
-        for start in range(0, len(rows), _ROWS_A_STATEMENT_MAX):
-            chunk = rows[start : start + _ROWS_A_STATEMENT_MAX]
-            self._connection.execute(_insert_statement(verb, table, columns, len(chunk)), [*chain.from_iterable(chunk)])
+
+_Statement = tuple[str, Sequence[Any]]
+
+
+def _insert(verb: str, table: str, columns: str, rows: Sequence[tuple[Any, ...]]) -> Iterator[_Statement]:
+    """As few statements as the prepared sizes allow."""
+    for start in range(0, len(rows), _ROWS_A_STATEMENT_MAX):
+        chunk = rows[start : start + _ROWS_A_STATEMENT_MAX]
+        yield _insert_statement(verb, table, columns, len(chunk)), [*chain.from_iterable(chunk)]
 
 
 @cache

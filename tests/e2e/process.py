@@ -1,0 +1,113 @@
+"""A real daemon in a process of its own, ended by its id whatever becomes of the test."""
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+
+START_SECONDS = 30
+STOP_SECONDS = 30
+
+_ANNOUNCEMENT = "meterd listening on "
+
+
+def environment(folder):
+    """The environment of a daemon or command that sees no setting of this machine."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("METERD_")}
+    return kept | {"HOME": str(folder), "XDG_CONFIG_HOME": str(folder), "XDG_DATA_HOME": str(folder)}
+
+
+def meterd(folder, *arguments):
+    """Run the command `meterd` to its end; its result has returncode, stdout and stderr."""
+    return subprocess.run(
+        [sys.executable, "-m", "meterd_server", *(str(each) for each in arguments)],
+        env=environment(folder),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+class Daemon:
+    """`meterd serve` on a database file; as a context manager it is running inside and gone afterwards."""
+
+    def __init__(self, folder, *, db=None, listen="127.0.0.1:0", options=()):
+        self.folder = folder
+        self.db = db or folder / "ledger.sqlite3"
+        self._log_path = folder / "daemon.log"
+        self._arguments = ["--listen", listen, "--db", str(self.db), "--log-format", "json", *options]
+        self._process = None
+        self.address = ""
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self.end()
+
+    @property
+    def pid(self):
+        return self._process.pid
+
+    def start(self):
+        """Start the daemon and wait until it says where it listens."""
+        with self._log_path.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "meterd_server", "serve", *self._arguments],
+                env=environment(self.folder),
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+            )
+        line = self._first_line()
+        if not line.startswith(_ANNOUNCEMENT):
+            self.end()
+            raise AssertionError(f"the daemon did not start: {line!r}, log:\n{self.log_text()}")
+        self.address = line.removeprefix(_ANNOUNCEMENT).strip()
+
+    def _first_line(self):
+        readable, _, _ = select.select([self._process.stdout], [], [], START_SECONDS)
+        return self._process.stdout.readline() if readable else ""
+
+    def signal(self, number):
+        """Send a signal, by process id."""
+        os.kill(self.pid, number)
+
+    def wait(self):
+        """Wait until the daemon has ended; return its exit code, -N when signal N ended it."""
+        code = self._process.wait(STOP_SECONDS)
+        self._process.stdout.close()
+        return code
+
+    def stop(self):
+        """Ask the daemon to stop; return its exit code."""
+        self.signal(signal.SIGTERM)
+        return self.wait()
+
+    def end(self):
+        """Make sure that the process is gone."""
+        if self._process is not None:
+            if self._process.poll() is None:
+                self.signal(signal.SIGKILL)
+            self.wait()
+
+    def log_text(self):
+        """Everything that was written to stderr so far, over all starts."""
+        return self._log_path.read_text()
+
+    def log(self, event=None):
+        """The log's lines as dicts; only those of one event when it is named."""
+        lines = [json.loads(line) for line in self.log_text().splitlines()]
+        return [line for line in lines if event in (None, line["event"])]
+
+    def wait_for_log(self, text):
+        """Wait until the log holds a text: the daemon has come to that point."""
+        ends = time.monotonic() + STOP_SECONDS
+        while text not in self.log_text():
+            assert time.monotonic() < ends, f"{text!r} is not in the log:\n{self.log_text()}"
+            select.select([], [], [], 0.005)

@@ -1,0 +1,114 @@
+"""The standard health service and reflection: what load balancers, orchestrators and gRPC tools ask."""
+
+import asyncio
+
+import grpc
+import pytest
+from google.protobuf import descriptor_pb2
+from grpc_health.v1 import health_pb2
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+
+from meterd_server.errors import StoreUnavailable
+
+from .house import LEDGER, METERING, TIMEOUT_SECONDS, refused
+
+SERVING = health_pb2.HealthCheckResponse.SERVING
+NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+SERVICES = ["", METERING, LEDGER]
+
+
+def _check(house, service):
+    return house.health.Check(health_pb2.HealthCheckRequest(service=service), timeout=TIMEOUT_SECONDS)
+
+
+class Watchers:
+    """A Watch call for each service."""
+
+    def __init__(self, house):
+        self._calls = [
+            house.health.Watch(health_pb2.HealthCheckRequest(service=service), timeout=TIMEOUT_SECONDS)
+            for service in SERVICES
+        ]
+
+    async def read(self):
+        """Wait for the next state of every service."""
+        return [(await call.read()).status for call in self._calls]
+
+    def hang_up(self):
+        for call in self._calls:
+            call.cancel()
+
+
+@pytest.mark.parametrize("service", SERVICES)
+async def test_a_server_that_answers_is_serving(house, service):
+    """From the moment it listens, the server as a whole and each service are SERVING."""
+    assert SERVING == (await _check(house, service)).status
+
+
+async def test_a_service_that_is_not_there(house):
+    """Health of an unknown service is NOT_FOUND."""
+    assert grpc.StatusCode.NOT_FOUND == (await refused(_check(house, "meterd.v1.Nothing"))).code
+
+
+async def test_a_store_that_fails_is_told(house):
+    """NOT_SERVING from the store's failure until it is back, while calls get a status; then all is as before."""
+    watchers = Watchers(house)
+    assert [SERVING] * 3 == await watchers.read()
+    house.store.may_reopen = False
+    house.store.error = StoreUnavailable("broken")
+    assert "STORE_UNAVAILABLE" == (await refused(house.cost())).reason
+    assert [NOT_SERVING] * 3 == await watchers.read()
+    assert [NOT_SERVING] * 3 == [(await _check(house, service)).status for service in SERVICES]
+    for call in (house.cost(), house.fund(), house.check(), house.list(), house.balance()):
+        assert "STORE_UNAVAILABLE" == (await refused(call)).reason
+    house.store.may_reopen = True
+    assert [SERVING] * 3 == await watchers.read()
+    assert 1 == (await house.fund()).entry.version
+    watchers.hang_up()
+
+
+async def test_a_server_that_drains_is_told(house):
+    """On stopping it is NOT_SERVING at once, refuses new calls, and answers the one under way."""
+    watchers = Watchers(house)
+    assert [SERVING] * 3 == await watchers.read()
+    house.store.commits_allowed.clear()
+    under_way = asyncio.ensure_future(house.cost())
+    await house.store.commit_begun.wait()
+    stopping = asyncio.ensure_future(house.server.stop(TIMEOUT_SECONDS))
+    assert [NOT_SERVING] * 3 == await watchers.read()
+    watchers.hang_up()
+    assert grpc.StatusCode.UNAVAILABLE == (await refused(house.cost())).code
+    assert not stopping.done()
+    house.store.commits_allowed.set()
+    assert 1 == (await under_way).entry.version
+    await stopping
+
+
+async def _reflect(house, **question):
+    stub = reflection_pb2_grpc.ServerReflectionStub(house.channel)
+    call = stub.ServerReflectionInfo(timeout=TIMEOUT_SECONDS)
+    await call.write(reflection_pb2.ServerReflectionRequest(**question))
+    await call.done_writing()
+    return await call.read()
+
+
+async def test_reflection_lists_every_service(house):
+    """A gRPC tool without the proto files finds our services, health and reflection itself."""
+    answer = await _reflect(house, list_services="")
+    assert {METERING, LEDGER, "grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"} == {
+        service.name for service in answer.list_services_response.service
+    }
+
+
+@pytest.mark.parametrize("service", [METERING, LEDGER])
+async def test_reflection_describes_our_services(house, service):
+    """The file of a service comes with all that it needs, down to its methods' messages."""
+    answer = await _reflect(house, file_containing_symbol=service)
+    files = [
+        descriptor_pb2.FileDescriptorProto.FromString(raw)
+        for raw in answer.file_descriptor_response.file_descriptor_proto
+    ]
+    (methods,) = (
+        [m.name for m in each.method] for file in files for each in file.service if service.endswith(each.name)
+    )
+    assert methods
