@@ -25,8 +25,9 @@ BY_REASON: dict[str, type[errors.Error]] = {
 # Only codes with one meaning: FAILED_PRECONDITION, say, may come with reasons that are not about funds.
 BY_CODE: dict[grpc.StatusCode, type[errors.Error]] = {
     grpc.StatusCode.INVALID_ARGUMENT: errors.InvalidArgumentError,
-    grpc.StatusCode.RESOURCE_EXHAUSTED: errors.OverloadedError,
     grpc.StatusCode.UNAVAILABLE: errors.UnavailableError,
+    # What gRPC says of a call that reaches a server in the moment it stops; a cancellation of the caller's own is no RpcError.
+    grpc.StatusCode.CANCELLED: errors.UnavailableError,
     grpc.StatusCode.DEADLINE_EXCEEDED: errors.DeadlineExceededError,
     grpc.StatusCode.INTERNAL: errors.InternalError,
 }

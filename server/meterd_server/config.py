@@ -71,7 +71,7 @@ class Settings(BaseModel):
         default=4 * 1024 * 1024,
         ge=1024,
         le=64 * 1024 * 1024,
-        description="The largest gRPC message accepted or sent, in bytes, 1024 to 67108864.",
+        description="The largest gRPC message accepted, in bytes, 1024 to 67108864.",
     )
     max_accounts_in_memory: int = Field(
         default=100_000,
@@ -88,7 +88,7 @@ class Settings(BaseModel):
         ge=0,
         le=100,
         allow_inf_nan=False,
-        description="How long a busy ledger waits for company before it commits, in milliseconds, 0 to 100.",
+        description="How long at most a busy ledger waits for company before it commits, in milliseconds, 0 to 100.",
     )
     shutdown_grace_seconds: float = Field(
         default=10.0,

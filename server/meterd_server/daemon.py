@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from meterd import new_request_id
 from meterd_server import logs
 from meterd_server.ledger import Ledger
+from meterd_server.rpc.handlers import no_log
 from meterd_server.rpc.server import Server
 from meterd_server.store.sqlite import SqliteStore
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from meterd_server.config import Settings
+    from meterd_server.rpc.handlers import LogCall
     from meterd_server.store import Store
 
 log = logging.getLogger(__name__)
@@ -32,8 +34,12 @@ def run(settings: Settings, announce: Callable[[str], None]) -> int:
     `announce` is called once with the address when calls are answered. Raises `StartupError` if it cannot start. A second
     signal while stopping ends the process at once with 128 + its number: as safe as a kill, which loses nothing.
     """
-    logs.configure(settings.log_level, settings.log_format)
-    return asyncio.run(_serve(settings, announce))
+    call_log = logs.configure(settings.log_level, settings.log_format)
+    try:
+        return asyncio.run(_serve(settings, announce, call_log.note if call_log else no_log))
+    finally:
+        if call_log:
+            call_log.flush()
 
 
 def _open_store(settings: Settings) -> Store:
@@ -41,7 +47,7 @@ def _open_store(settings: Settings) -> Store:
     return SqliteStore(settings.db, accounts_max=settings.max_accounts_in_memory)
 
 
-async def _serve(settings: Settings, announce: Callable[[str], None]) -> int:
+async def _serve(settings: Settings, announce: Callable[[str], None], log_call: LogCall) -> int:
     stopping = _stop_on_signals()
     store = _open_store(settings)
     await store.open()
@@ -54,7 +60,7 @@ async def _serve(settings: Settings, announce: Callable[[str], None]) -> int:
             queued_max=settings.max_queued_operations,
             on_health=lambda serving: _keep(tasks, server.set_serving(serving)),
         )
-        server = Server(ledger, new_request_id, message_bytes_max=settings.max_message_bytes)
+        server = Server(ledger, new_request_id, message_bytes_max=settings.max_message_bytes, log_call=log_call)
         address = await server.start(settings.listen)
         log.info("serving on %s, database %s", address, settings.db)
         announce(address)

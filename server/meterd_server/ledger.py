@@ -125,7 +125,8 @@ class Ledger:
             return
         try:
             outcomes = await self._store.commit([waiter.command for waiter in batch], self._clock_us())
-        except Exception as error:
+        except (Exception, asyncio.CancelledError) as error:
+            # A cancelled commit must not leave its callers waiting, whoever cancelled it.
             self._fail(batch, error)
             return
         for waiter, outcome in zip(batch, outcomes, strict=True):
@@ -141,7 +142,7 @@ class Ledger:
                 batch.append(waiter)
         return batch
 
-    def _fail(self, batch: list[_Waiter], error: Exception) -> None:
+    def _fail(self, batch: list[_Waiter], error: BaseException) -> None:
         """Tell everyone who waits that the outcome is unknown, and start over from what is durable."""
         log.error("the store failed; reopening it", exc_info=error)
         for waiter in (*batch, *self._queue):

@@ -40,13 +40,13 @@ async def test_peek_during_a_commit(store):
     """While a commit is under way peek answers the account before it or after it, and after it from then on."""
     await store.commit([cost(user_id, 1) for user_id in USERS], 1)
     before, after = -1, -501
-    commit = asyncio.create_task(store.commit([cost("user-3", 1) for _ in range(500)], 1))
     seen = []
-    while not commit.done():
-        await asyncio.sleep(0)
-        if account := store.peek("user-3"):
-            seen.append(account.balance_microcents)
-    await commit
+    async with asyncio.TaskGroup() as group:
+        commit = group.create_task(store.commit([cost("user-3", 1) for _ in range(500)], 1))
+        while not commit.done():
+            await asyncio.sleep(0)
+            if account := store.peek("user-3"):
+                seen.append(account.balance_microcents)
     assert set(seen) <= {before, after}
     assert sorted(seen, reverse=True) == seen
     assert after == (await store.account("user-3")).balance_microcents

@@ -11,7 +11,6 @@ import time
 from typing import TYPE_CHECKING, Any, Protocol
 
 import grpc
-import structlog
 from google.protobuf.message_factory import GetMessageClass
 
 from meterd_server.errors import StoreUnavailable
@@ -23,9 +22,9 @@ if TYPE_CHECKING:
 
     from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
     from google.protobuf.message import Message
-    from structlog.typing import FilteringBoundLogger
 
     Method = Callable[[Any], Awaitable[Message]]
+    LogCall = Callable[[str, str, str, float], None]
 
 log = logging.getLogger(__name__)
 
@@ -45,13 +44,17 @@ class Context(Protocol):
         """End the call with a status; raises."""
 
 
-def service_handler(descriptor: ServiceDescriptor, service: object) -> grpc.GenericRpcHandler:
+def no_log(_method: str, _user: str, _code: str, _duration_seconds: float) -> None:
+    """A `LogCall` that says nothing."""
+
+
+def service_handler(descriptor: ServiceDescriptor, service: object, log_call: LogCall) -> grpc.GenericRpcHandler:
     """The gRPC handler of a service whose methods are named as in its descriptor."""
     return grpc.method_handlers_generic_handler(
         descriptor.full_name,
         {
             method.name: grpc.unary_unary_rpc_method_handler(
-                _unary(method, getattr(service, method.name)),
+                _unary(method, getattr(service, method.name), log_call),
                 request_deserializer=decoder(GetMessageClass(method.input_type)),
                 response_serializer=GetMessageClass(method.output_type).SerializeToString,
             )
@@ -61,10 +64,12 @@ def service_handler(descriptor: ServiceDescriptor, service: object) -> grpc.Gene
 
 
 def _unary(
-    method: MethodDescriptor, call: Method
+    method: MethodDescriptor, call: Method, log_call: LogCall
 ) -> Callable[[Message | Undecodable, Context], Awaitable[Message | None]]:
     name = f"{method.containing_service.full_name}/{method.name}"
-    call_log = structlog.get_logger().bind(method=name)
+
+    def finish(request: Message | Undecodable, code: str, started: float) -> None:
+        log_call(name, getattr(request, "user_id", ""), code, time.perf_counter() - started)
 
     async def handle(request: Message | Undecodable, context: Context) -> Message | None:
         started = time.perf_counter()
@@ -72,9 +77,7 @@ def _unary(
             response = await _answer(call, request)
         except asyncio.CancelledError:
             if _task_is_cancelled():
-                _log_call(
-                    call_log, request, "DEADLINE_EXCEEDED" if context.time_remaining() == 0 else "CANCELLED", started
-                )
+                finish(request, "DEADLINE_EXCEEDED" if context.time_remaining() == 0 else "CANCELLED", started)
                 raise
             # One of ours that got out: gRPC would send no status for it, and the caller would wait for ever.
             status = from_exception(StoreUnavailable())
@@ -83,9 +86,9 @@ def _unary(
             if status.code == _INTERNAL:
                 log.exception("unexpected error in %s", name)
         else:
-            _log_call(call_log, request, "OK", started)
+            finish(request, "OK", started)
             return response
-        _log_call(call_log, request, _CODES[status.code].name, started)
+        finish(request, _CODES[status.code].name, started)
         await context.abort(_CODES[status.code], status.message, ((DETAILS_KEY, status.SerializeToString()),))
         return None
 
@@ -102,12 +105,3 @@ def _task_is_cancelled() -> bool:
     """Whether it is this call that was cancelled, by its caller or its deadline, rather than something it waited for."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
-
-
-def _log_call(call_log: FilteringBoundLogger, request: Message | Undecodable, code: str, started: float) -> None:
-    call_log.info(
-        "call",
-        user=getattr(request, "user_id", ""),
-        code=code,
-        duration_ms=round((time.perf_counter() - started) * 1000, 3),
-    )

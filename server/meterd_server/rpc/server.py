@@ -13,13 +13,14 @@ from grpc_reflection.v1alpha import reflection
 
 from meterd.v1 import ledger_pb2, metering_pb2
 from meterd_server.errors import StartupError
-from meterd_server.rpc.handlers import service_handler
+from meterd_server.rpc.handlers import no_log, service_handler
 from meterd_server.rpc.servicers import LedgerService, MeteringService
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from meterd_server.ledger import Ledger
+    from meterd_server.rpc.handlers import LogCall
 
 METERING = metering_pb2.DESCRIPTOR.services_by_name["MeteringService"]
 LEDGER = ledger_pb2.DESCRIPTOR.services_by_name["LedgerService"]
@@ -31,7 +32,9 @@ _STATES = {True: health_pb2.HealthCheckResponse.SERVING, False: health_pb2.Healt
 class Server:
     """A grpc.aio server with meterd's services, the standard health service and reflection."""
 
-    def __init__(self, ledger: Ledger, make_request_id: Callable[[], str], *, message_bytes_max: int) -> None:
+    def __init__(
+        self, ledger: Ledger, make_request_id: Callable[[], str], *, message_bytes_max: int, log_call: LogCall = no_log
+    ) -> None:
         self._server = grpc.aio.server(
             options=[
                 # Without this a second daemon on the same port would share its calls instead of failing to start.
@@ -47,8 +50,8 @@ class Server:
         )
         self._server.add_generic_rpc_handlers(
             (
-                service_handler(METERING, MeteringService(ledger, make_request_id)),
-                service_handler(LEDGER, LedgerService(ledger)),
+                service_handler(METERING, MeteringService(ledger, make_request_id), log_call),
+                service_handler(LEDGER, LedgerService(ledger), log_call),
             )
         )
 

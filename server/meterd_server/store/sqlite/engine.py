@@ -59,6 +59,10 @@ class _Connection(aiosqlite.Connection):
         result: _T = await self._execute(partial(function, self._conn, *args, **kwargs))  # type: ignore[no-untyped-call]
         return result
 
+    async def ended(self) -> None:
+        """Wait for the thread of a connection that could not be made: it must not speak to a loop that is gone."""
+        await asyncio.to_thread(self._thread.join)
+
     async def run_first(self, seconds_max: float, function: Callable[[], _T]) -> _T:
         """Call `function()` on the connection's thread, giving it the interpreter for up to `seconds_max` before going on.
 
@@ -194,16 +198,22 @@ class SqliteStore:
 
     async def _connected(self, database: str, **options: bool) -> _Connection:
         connection = _Connection(partial(self._connect, database, **_CONNECT, **options), 64)
-        await connection
+        try:
+            await connection
+        except BaseException:
+            await connection.ended()
+            raise
         return connection
 
     async def _stop(self) -> None:
         """Close what is open. What was held in memory goes with it: it may be ahead of what is durable."""
         connections = [connection for connection in (self._reader, self._connection) if connection]
         self._reader = self._connection = self._writer = None
-        for result in await asyncio.gather(*(connection.close() for connection in connections), return_exceptions=True):
-            if isinstance(result, BaseException):
-                log.warning("closing the database failed: %s", result)
+        for connection in connections:  # the writer last: it takes the write-ahead log with it
+            try:
+                await connection.close()
+            except sqlite3.Error as error:
+                log.warning("closing the database failed: %s", error)
 
 
 # The thread is aiosqlite's; transactions are opened and ended by name, in `Writer`.
@@ -211,9 +221,10 @@ _CONNECT = {"isolation_level": None, "check_same_thread": False, "cached_stateme
 
 
 def _make_writer(connection: sqlite3.Connection, place: str, accounts_max: int) -> Writer:
+    # First of all, because a pragma may change the file: it could be somebody else's.
+    migrate(connection, place)
     for pragma in _PRAGMAS:
         connection.execute(pragma)
-    migrate(connection, place)
     # Changes nothing, but a file that cannot be written to fails here and not at the first commit.
     connection.execute("DELETE FROM recovery WHERE 0")
     return Writer(connection, accounts_max)

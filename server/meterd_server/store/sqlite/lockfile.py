@@ -31,6 +31,8 @@ class LockFile:
             raise StartupError(
                 f"{self._path} is held by another meterd (process {holder}); stop it or give --db another file"
             ) from None
+        # Who spends what is nobody else's business: SQLite gives the database's permissions to its logs as well.
+        os.close(os.open(self._database, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         self._descriptor = descriptor

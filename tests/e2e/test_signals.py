@@ -1,0 +1,86 @@
+"""Stopping: SIGTERM, SIGINT, twice, and under load."""
+
+import asyncio
+import signal
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+import meterd
+from prove.harness import Load, audit
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_stops_it(run_daemon, number):
+    """SIGTERM or SIGINT is an orderly stop: exit 0, nothing in the log but information, one file left, no logs of SQLite's."""
+    daemon = run_daemon()
+    with meterd.Client(daemon.address) as client:
+        client.record_funding("ada", 5)
+    daemon.signal(number)
+    assert 0 == daemon.wait()
+    assert {"info"} == {line["level"] for line in daemon.log()}
+    assert {"ledger.sqlite3", "ledger.sqlite3.lock"} == {path.name for path in daemon.db.parent.glob("ledger*")}
+
+
+def test_a_call_after_the_stop(run_daemon):
+    """A client of a daemon that has stopped is told that it is not there."""
+    daemon = run_daemon()
+    with meterd.Client(daemon.address, retry=meterd.RetryPolicy(attempts=1)) as client:
+        client.record_funding("ada", 5)
+        assert 0 == daemon.stop()
+        with pytest.raises(meterd.UnavailableError):
+            client.record_funding("ada", 5)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_stop_under_load(run_daemon, number):
+    """A daemon that is stopped while it is busy exits 0 and loses nothing that it acknowledged."""
+    daemon = run_daemon()
+    load = Load(seed=number, on_event=lambda event: daemon.signal(number) if event == 700 else None)
+    await load.run(daemon.address)
+    assert 0 == await asyncio.to_thread(daemon.wait)
+    assert load.acknowledged
+    assert load.failures
+    daemon.start()
+    async with meterd.AsyncClient(daemon.address) as client:
+        await audit(client, load)
+        await load.settle(client)
+        await audit(client, load)
+
+
+async def test_what_callers_of_a_stopping_daemon_are_told(run_daemon):
+    """A call that a stopping daemon does not take is UNAVAILABLE, which every client knows how to retry."""
+    daemon = run_daemon()
+    load = Load(seed=0, on_event=lambda event: daemon.signal(signal.SIGTERM) if event == 700 else None)
+    await load.run(daemon.address)
+    assert {meterd.UnavailableError} == {type(error) for error in load.failures}
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+async def test_a_second_signal(run_daemon, number, code):
+    """A daemon that waits for a call under way ends at once on the second signal, with 128 and its number."""
+    daemon = run_daemon(options=["--shutdown-grace-seconds", "300"])
+    watch = await _call_that_stays_open(daemon.address)
+    daemon.signal(number)
+    await asyncio.to_thread(daemon.wait_for_log, "stopping: waiting")
+    daemon.signal(number)
+    assert code == await asyncio.to_thread(daemon.wait)
+    await watch.close()
+
+
+async def test_a_call_that_never_ends(run_daemon):
+    """A call that stays open holds up the stop for the grace and no longer."""
+    daemon = run_daemon(options=["--shutdown-grace-seconds", "0.2"])
+    watch = await _call_that_stays_open(daemon.address)
+    daemon.signal(signal.SIGTERM)
+    assert 0 == await asyncio.to_thread(daemon.wait)
+    await watch.close()
+
+
+async def _call_that_stays_open(address):
+    """Watch the health of the daemon at `address`, which says SERVING; return the channel to close in the end."""
+    channel = grpc.aio.insecure_channel(address)
+    call = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
+    assert health_pb2.HealthCheckResponse.SERVING == (await call.read()).status
+    return channel
