@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_LEAVE_SECONDS = 0.1
+
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -66,8 +68,11 @@ async def _serve(settings: Settings, announce: Callable[[str], None], log_call: 
         announce(address)
         await stopping.wait()
         log.info("stopping: waiting up to %g s for calls under way", settings.shutdown_grace_seconds)
-        await server.stop(settings.shutdown_grace_seconds)
+        await server.leave()
         await ledger.stop()
+        # A moment in which callers are told UNAVAILABLE and turn away: gRPC drops what arrives while it stops, without a word.
+        await asyncio.sleep(_LEAVE_SECONDS)
+        await server.stop(settings.shutdown_grace_seconds)
     finally:
         await store.close()
     log.info("stopped")

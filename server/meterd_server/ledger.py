@@ -20,6 +20,9 @@ log = logging.getLogger(__name__)
 _GATHER_STEP_SECONDS = 0.001
 """How long nothing may arrive before a busy lane stops waiting; the finest that the event loop's timers can tell."""
 
+BUSY_SECONDS = 0.05
+"""How long after a batch that had company a lane expects more company; later than that, a caller is alone again."""
+
 BATCH_OPERATIONS_MAX = 1000
 """The most that one transaction takes; what is beyond waits for the next."""
 
@@ -55,7 +58,7 @@ class Ledger:
         self._queue: deque[_Waiter] = deque()
         self._lane: asyncio.Task[None] | None = None
         self._recovery: asyncio.Task[None] | None = None
-        self._busy = False
+        self._busy_until_seconds = 0.0
         self._stopping = False
 
     def submit(self, command: Command) -> asyncio.Future[Outcome]:
@@ -99,7 +102,7 @@ class Ledger:
     async def _run_lane(self) -> None:
         try:
             while self._queue:
-                if self._busy:
+                if asyncio.get_running_loop().time() < self._busy_until_seconds:
                     await self._gather()
                 await self._commit_next()
         finally:
@@ -120,7 +123,7 @@ class Ledger:
     async def _commit_next(self) -> None:
         batch = self._take()
         # One caller alone is never made to wait: only a batch that had company expects more of it.
-        self._busy = len(batch) > 1
+        self._busy_until_seconds = asyncio.get_running_loop().time() + BUSY_SECONDS if len(batch) > 1 else 0.0
         if not batch:
             return
         try:
@@ -149,7 +152,7 @@ class Ledger:
             if not waiter.answer.done():
                 waiter.answer.set_exception(StoreUnavailable("the store failed"))
         self._queue.clear()
-        self._busy = False
+        self._busy_until_seconds = 0.0
         self._on_health(False)
         self._recovery = asyncio.get_running_loop().create_task(self._recover(), name="recovery")
 
@@ -159,7 +162,7 @@ class Ledger:
             await asyncio.sleep(_REOPEN_BACKOFF_SECONDS[min(attempt, len(_REOPEN_BACKOFF_SECONDS) - 1)])
             try:
                 await self._store.reopen()
-            except StoreUnavailable as error:
+            except Exception as error:  # whatever it is, the daemon does not give up
                 attempt += 1
                 log.error("the store is still unusable: %s", error)  # noqa: TRY400 -- the same trace each second says nothing
             else:

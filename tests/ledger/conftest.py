@@ -103,6 +103,20 @@ def _settle():
 
 
 @pytest.fixture
+async def stand_still():
+    """Return a function after which the event loop's clock stands, an hour later: what waits for time waits for ever."""
+    loop = asyncio.get_running_loop()
+    time = loop.time
+
+    def stand_still():
+        later = time() + 3600
+        loop.time = lambda: later
+
+    yield stand_still
+    loop.time = lambda: time() + 7200
+
+
+@pytest.fixture
 async def store():
     """Return a scripted store."""
     return ScriptedStore()

@@ -45,7 +45,8 @@ async def test_a_command_under_way_is_carried_through(ledger, store, settle):
     await settle()
     assert not neighbour.done()
     store.let_go()
-    assert (2, -8) == (await neighbour).entry[1:5:3]
+    entry = (await neighbour).entry
+    assert (2, -8) == (entry.version, entry.balance_microcents)
     again = await ledger.submit(command)
     assert (True, 1, -7) == (again.replayed, again.entry.version, again.entry.amount_microcents)
 

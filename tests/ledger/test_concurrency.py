@@ -50,7 +50,7 @@ async def test_64_writers_on_one_user(ledger):
     versions = await asyncio.gather(*[write(ledger, "alice", mine) for mine in amounts])
     assert set(range(1, 64 * 16 + 1)) == {version for mine in versions for version in mine}
     assert all(sorted(mine) == mine for mine in versions)
-    await assert_exact(ledger, "alice", sum(amounts, []))
+    await assert_exact(ledger, "alice", [amount for mine in amounts for amount in mine])
 
 
 async def test_64_writers_on_many_users(ledger):
@@ -94,7 +94,7 @@ async def test_one_request_again_and_again(ledger):
     async def caller():
         return [await ledger.submit(command) for _ in range(5)]
 
-    outcomes = sum(await asyncio.gather(*[caller() for _ in range(10)]), [])
+    outcomes = [outcome for mine in await asyncio.gather(*[caller() for _ in range(10)]) for outcome in mine]
     assert 1 == [outcome.replayed for outcome in outcomes].count(False)
     await assert_exact(ledger, "alice", [-7])
 

@@ -8,8 +8,10 @@ import pytest
 from meterd_server.errors import StoreUnavailable
 from rules.commands import cost, funding
 
+BROKEN = StoreUnavailable("disk I/O error")
 
-async def fail(ledger, store, settle, error=StoreUnavailable("disk I/O error")):
+
+async def fail(ledger, store, settle, error=BROKEN):
     """Submit two commands and three behind them, let the commit fail, and return what each was told."""
     store.hold()
     answers = [ledger.submit(cost("alice", 5, f"begun-{number}")) for number in range(2)]

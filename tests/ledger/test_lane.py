@@ -27,13 +27,27 @@ async def test_a_rejection_is_an_answer(ledger):
     assert Reason.INSUFFICIENT_FUNDS == (await ledger.submit(strict_cost("alice", 5))).reason
 
 
-async def test_one_caller_alone_never_waits(make_ledger, settle):
+async def test_one_caller_alone_never_waits(make_ledger, settle, stand_still):
     """An idle lane commits at once, time and again, however long the window is."""
     ledger = make_ledger(commit_window_seconds=HOUR)
+    stand_still()
     for _ in range(3):
         answer = ledger.submit(cost("alice", 5))
         await settle()
         assert answer.done()
+
+
+async def test_a_lane_that_was_busy_long_ago_never_waits(make_ledger, settle, stand_still, monkeypatch):
+    """A lane whose last batch had company, but too long ago to expect more, commits at once."""
+    monkeypatch.setattr("meterd_server.ledger.BUSY_SECONDS", 0)
+    ledger = make_ledger(commit_window_seconds=1)
+    await asyncio.gather(ledger.submit(cost("alice", 5)), ledger.submit(cost("alice", 5)))
+    stand_still()
+    answer = ledger.submit(cost("alice", 5))
+    await settle()
+    answered = answer.done()
+    answer.cancel()
+    assert answered
 
 
 async def test_what_arrives_during_a_commit_is_the_next_batch(ledger, store, settle):
@@ -139,9 +153,10 @@ async def test_stopping_answers_everyone(ledger, store, settle):
     assert [1, 2, 3, 4, 5, 6] == [answer.result().entry.version for answer in answers]
 
 
-async def test_stopping_does_not_wait_for_company(make_ledger, store, settle):
+async def test_stopping_does_not_wait_for_company(make_ledger, store, settle, stand_still):
     """A lane that is stopping commits what it has, and does not hold it back for a window to pass."""
     ledger = make_ledger(commit_window_seconds=HOUR)
+    stand_still()
     store.hold()
     answers = [ledger.submit(cost("alice", 1)), ledger.submit(cost("alice", 1))]
     await settle()

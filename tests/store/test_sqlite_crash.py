@@ -80,6 +80,15 @@ async def test_nothing_is_lost_without_a_close(store, tmp_path):
     await assert_image_holds(path, model)
 
 
+async def test_a_long_replay(store, tmp_path):
+    """Thousands of entries are replayed, of users who are in all of them and of users who are in few."""
+    model = Model()
+    for number in range(3):
+        batch = [cost(USERS[min(entry % 31, 11)], entry) for entry in range(number, 1200)]
+        assert model.commit(batch) == brief(await store.commit(batch, 1))
+    await assert_image_holds(image(tmp_path / "live", tmp_path / "image"), model)
+
+
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("replay_entries_max", [0, 1, 7, 40])
 async def test_catching_up_at_any_time(store, tmp_path, monkeypatch, seed, replay_entries_max):

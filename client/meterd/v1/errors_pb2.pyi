@@ -39,7 +39,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     the current total and decides again.
     """
     ERROR_REASON_AMOUNT_OUT_OF_RANGE: _ErrorReason.ValueType  # 5
-    """OUT_OF_RANGE, metadata {field, limit} when it is a field of the request. An amount is above 10^15 microcents, or the account would leave +-9*10^18. The caller fixes the call."""
+    """OUT_OF_RANGE, metadata {field, limit} when it is a field of the request. An amount is above 10^15 microcents, or the
+    account would leave +-9*10^18. The caller fixes the call.
+    """
     ERROR_REASON_OVERLOADED: _ErrorReason.ValueType  # 6
     """RESOURCE_EXHAUSTED with google.rpc.RetryInfo. The server has as much queued as it is willing to hold; this call was not
     started. The caller backs off and retries with the same request_id.
@@ -53,8 +55,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason lists the `reason` of the google.rpc.ErrorInfo that every error of this server carries, with domain "meterd". The
-    reason on the wire is the name without the prefix ERROR_REASON_, e.g. "INSUFFICIENT_FUNDS"; amounts in its
-    metadata are decimal strings. Tell errors apart by reason, never by message text.
+    reason on the wire is the name without the prefix ERROR_REASON_, e.g. "INSUFFICIENT_FUNDS"; amounts in its metadata are
+    decimal strings. Tell errors apart by reason, never by message text.
     """
 
 ERROR_REASON_UNSPECIFIED: ErrorReason.ValueType  # 0
@@ -74,7 +76,9 @@ ERROR_REASON_FUNDING_CONFLICT: ErrorReason.ValueType  # 4
 the current total and decides again.
 """
 ERROR_REASON_AMOUNT_OUT_OF_RANGE: ErrorReason.ValueType  # 5
-"""OUT_OF_RANGE, metadata {field, limit} when it is a field of the request. An amount is above 10^15 microcents, or the account would leave +-9*10^18. The caller fixes the call."""
+"""OUT_OF_RANGE, metadata {field, limit} when it is a field of the request. An amount is above 10^15 microcents, or the
+account would leave +-9*10^18. The caller fixes the call.
+"""
 ERROR_REASON_OVERLOADED: ErrorReason.ValueType  # 6
 """RESOURCE_EXHAUSTED with google.rpc.RetryInfo. The server has as much queued as it is willing to hold; this call was not
 started. The caller backs off and retries with the same request_id.

@@ -67,9 +67,13 @@ class Server:
         for name in ("", *SERVICE_NAMES):
             await self._health.set(name, _STATES[serving])
 
-    async def stop(self, grace_seconds: float) -> None:
-        """Say NOT_SERVING, refuse new calls, and give the running ones `grace_seconds`."""
+    async def leave(self) -> None:
+        """Say NOT_SERVING from now on, whatever `set_serving` is told."""
         await self._health.enter_graceful_shutdown()
+
+    async def stop(self, grace_seconds: float) -> None:
+        """Leave, refuse new calls, and give the running ones `grace_seconds`."""
+        await self.leave()
         await self._server.stop(grace_seconds)
 
 
