@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from functools import cache
 from importlib import resources
 
 from meterd_server.errors import StartupError
@@ -11,11 +12,14 @@ APPLICATION_ID = 0x6D747264
 """`mtrd`, in the file's header: tells a meterd file from any other SQLite file."""
 
 
-def migrations() -> list[tuple[int, str]]:
-    """The versioned schema files, oldest first: (version, SQL)."""
+@cache
+def migrations() -> tuple[tuple[int, str], ...]:
+    """The versioned schema files, oldest first: (version, SQL). Read once: a reopening after a fault needs the database only."""
     folder = resources.files("meterd_server.store") / "schema"
     names = sorted(file.name for file in folder.iterdir() if file.name.startswith("sqlite_"))
-    return [(int(name.removeprefix("sqlite_").removesuffix(".sql")), (folder / name).read_text()) for name in names]
+    return tuple(
+        (int(name.removeprefix("sqlite_").removesuffix(".sql")), (folder / name).read_text()) for name in names
+    )
 
 
 def migrate(connection: sqlite3.Connection, place: str) -> None:
