@@ -137,6 +137,13 @@ async def test_an_account_has_what_was_acknowledged(ledger, store, settle):
     assert Account("nobody") == await ledger.account("nobody")
 
 
+async def test_an_account_in_memory_needs_no_store(ledger, store):
+    """Check waits for no I/O when the account is known: the store is not asked."""
+    await ledger.submit(funding("alice", 5))
+    store.account = None
+    assert 5 == (await ledger.account("alice")).balance_microcents
+
+
 async def test_stopping_answers_everyone(ledger, store, settle):
     """stop() takes nothing new, and returns when all that was under way or queued is answered."""
     store.hold()

@@ -13,7 +13,7 @@ REQUEST_IDS = [
     UUID_TEXT.upper(),
     UUID_TEXT.replace("-", ""),
     "{" + UUID_TEXT + "}",
-    UUID_TEXT[:-1] + "F",
+    *(UUID_TEXT.replace(letters, letters.upper()) for letters in ("b6c", "a3e", "d5c", "f10", "e0f")),
     UUID_TEXT[:-1] + "g",
     UUID_TEXT + " ",
     "00000000-0000-0000-0000-000000000000",

@@ -114,6 +114,16 @@ async def test_a_user_who_is_never_seen_again_is_caught_up(store, tmp_path, monk
     assert 40 < replayed_from(image(tmp_path / "live", tmp_path / "image"))
 
 
+async def test_memory_is_bounded(store, monkeypatch):
+    """Of many users who come once each, few are kept in memory; the others are read when they are asked for."""
+    monkeypatch.setattr(writer, "REPLAY_ENTRIES_MAX", 10)
+    users = [f"passing-{number}" for number in range(200)]
+    for user_id in users:
+        await store.commit([cost(user_id, 1)], 1)
+    assert 30 > sum(store.peek(user_id) is not None for user_id in users)
+    assert [-1] * 200 == [(await store.account(user_id)).balance_microcents for user_id in users]
+
+
 @pytest.mark.parametrize("seed", range(3))
 async def test_a_log_cut_anywhere_is_a_whole_number_of_batches(store, tmp_path, monkeypatch, seed):
     """After a crash that lost the end of the log, what is left is the state after one of the batches."""
