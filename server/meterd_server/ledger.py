@@ -153,8 +153,8 @@ class Ledger:
                 waiter.answer.set_exception(StoreUnavailable("the store failed"))
         self._queue.clear()
         self._busy_until_seconds = 0.0
-        self._on_health(False)
         self._recovery = asyncio.get_running_loop().create_task(self._recover(), name="recovery")
+        self._on_health(False)
 
     async def _recover(self) -> None:
         attempt = 0

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 class Store(Protocol):
     """A place that keeps entries and accounts.
 
-    `commit` is called by one task at a time; the reads at any time. Every method but `peek` may raise `StoreUnavailable`;
-    from then on until `reopen` succeeds, all of them do, and `peek` answers None.
+    `commit` is called by one task at a time; the reads at any time. Every method but `peek` may raise `StoreUnavailable`. After a
+    `commit` did, all of them do until `reopen` succeeds, and `peek` answers None; a read that failed says nothing of the next.
     """
 
     async def open(self) -> None:
