@@ -84,7 +84,7 @@ class Settings(BaseModel):
         description="How many operations may wait for the ledger, 1 or more; beyond it: OVERLOADED.",
     )
     commit_window_ms: float = Field(
-        default=8.0,
+        default=3.0,
         ge=0,
         le=100,
         allow_inf_nan=False,

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import signal
 import time
 from typing import TYPE_CHECKING
+
+import uvloop
 
 from meterd import new_request_id
 from meterd_server import logs
@@ -38,7 +41,8 @@ def run(settings: Settings, announce: Callable[[str], None]) -> int:
     """
     call_log = logs.configure(settings.log_level, settings.log_format)
     try:
-        return asyncio.run(_serve(settings, announce, call_log.note if call_log else no_log))
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(_serve(settings, announce, call_log.note if call_log else no_log))
     finally:
         if call_log:
             call_log.flush()
@@ -51,6 +55,7 @@ def _open_store(settings: Settings) -> Store:
 
 async def _serve(settings: Settings, announce: Callable[[str], None], log_call: LogCall) -> int:
     stopping = _stop_on_signals()
+    _collect_garbage_rarely()
     store = _open_store(settings)
     await store.open()
     tasks: set[asyncio.Task[None]] = set()
@@ -77,6 +82,17 @@ async def _serve(settings: Settings, announce: Callable[[str], None], log_call: 
         await store.close()
     log.info("stopped")
     return 0
+
+
+def _collect_garbage_rarely() -> None:
+    """Keep the collector from walking through every account in memory, time and again, in the midst of calls.
+
+    Hardly anything here is in a cycle, and what is, is young. With Python's own thresholds one call in a hundred took three times
+    as long as the others.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 1_000)
 
 
 def _keep(tasks: set[asyncio.Task[None]], work: Coroutine[None, None, None]) -> None:

@@ -35,6 +35,9 @@ class TroubledStore(SqliteStore):
         self.error = None
         self.may_reopen = True
 
+    def commit_at_once(self, *args):
+        """Have `commit` used, which a test can hold up."""
+
     async def commit(self, *args, **kwargs):
         self.commit_begun.set()
         await self.commits_allowed.wait()

@@ -17,9 +17,16 @@ if TYPE_CHECKING:
 class Store(Protocol):
     """A place that keeps entries and accounts.
 
-    `commit` is called by one task at a time; the reads at any time. Every method but `peek` may raise `StoreUnavailable`. After a
-    `commit` did, all of them do until `reopen` succeeds, and `peek` answers None; a read that failed says nothing of the next.
+    `commit` is called by one task of a lane at a time; the reads at any time. Every method but `peek` may raise
+    `StoreUnavailable`. After a `commit` did, all of them do until `reopen` succeeds, and `peek` answers None; a read that failed
+    says nothing of the next.
     """
+
+    lanes: int
+    """How many lanes there are: batches of different lanes may be committed at the same time."""
+
+    def lane_of(self, user_id: str) -> int:
+        """The lane of a user, always the same, below `lanes`. A batch holds users of one lane only."""
 
     async def open(self) -> None:
         """Make ready, creating or migrating the schema. Raises `StartupError` when the place cannot be used."""
@@ -35,6 +42,12 @@ class Store(Protocol):
 
         Returns an outcome for each, in order, after the commit. Raises `StoreUnavailable` when it is not known whether the
         transaction was written: either all of it was or none.
+        """
+
+    def commit_at_once(self, commands: Sequence[Command], now_us: int) -> list[Outcome] | None:
+        """`commit` without letting the event loop go on, for an engine that is done in the time that this would take.
+
+        None, and nothing done, when the engine would hold the loop up for too long: then `commit` is to be used.
         """
 
     def peek(self, user_id: str) -> Account | None:
