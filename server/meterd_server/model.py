@@ -93,7 +93,24 @@ class RecordFunding(NamedTuple):
     """True when this server just made the id, so that no earlier entry can have it."""
 
 
-Command = RecordCost | RecordFunding
+class Check(NamedTuple):
+    """May the user afford this much, after what was asked before? Changes nothing, and needs no request_id."""
+
+    user_id: str
+    minimum_microcents: int
+
+
+Change = RecordCost | RecordFunding
+"""A command that makes an entry."""
+
+Command = Change | Check
+
+
+class Checked(NamedTuple):
+    """The account as the Check found it, and how much is missing; 0 when the minimum is available."""
+
+    account: Account
+    shortfall_microcents: int
 
 
 class Applied(NamedTuple):
@@ -112,4 +129,4 @@ class Rejection(NamedTuple):
     details: Mapping[str, int] = {}
 
 
-Outcome = Applied | Rejection
+Outcome = Applied | Checked | Rejection

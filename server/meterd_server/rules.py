@@ -14,6 +14,9 @@ from meterd_server.model import (
     ACCOUNT_MICROCENTS_MAX,
     Account,
     Applied,
+    Change,
+    Check,
+    Checked,
     Command,
     Entry,
     EntryKind,
@@ -38,12 +41,12 @@ class BatchDecision(NamedTuple):
     accounts: dict[str, Account]
 
 
-def check(account: Account, minimum_microcents: int) -> int:
-    """How much is missing for `minimum_microcents`, in microcents; 0 when it can be afforded (inclusive)."""
-    return max(0, minimum_microcents - account.available_microcents)
+def decide_check(account: Account, command: Check) -> Checked:
+    """How much is missing for the minimum, in microcents; 0 when it can be afforded (inclusive)."""
+    return Checked(account, max(0, command.minimum_microcents - account.available_microcents))
 
 
-def fingerprint(command: Command) -> int:
+def fingerprint(command: Change) -> int:
     """64 bits that tell this request from a different one under the same request_id.
 
     They cover what the caller asked, never what came of it, and are stored with the entry: the encoding is part of the file
@@ -63,14 +66,14 @@ def fingerprint(command: Command) -> int:
     return int.from_bytes(blake2b(ascii(asked).encode(), digest_size=8).digest(), signed=True)
 
 
-def decide(account: Account, command: Command, now_us: int) -> Outcome:
+def decide(account: Account, command: Change, now_us: int) -> Outcome:
     """The outcome of a command whose request_id was never recorded: the one entry it makes, or why it makes none."""
     if isinstance(command, RecordCost):
         return _decide_cost(account, command, now_us)
     return _decide_funding(account, command, now_us)
 
 
-def replay(entry: Entry, account: Account, command: Command) -> Outcome:
+def replay(entry: Entry, account: Account, command: Change) -> Outcome:
     """The outcome of a command whose request_id was recorded as `entry`: that entry again, if it is the same request."""
     if entry.fingerprint != fingerprint(command):
         return Rejection(
@@ -108,6 +111,9 @@ def decide_batch(
     for command in commands:
         user_id = command.user_id
         account = changed.get(user_id) or accounts[user_id]
+        if isinstance(command, Check):
+            outcomes.append(decide_check(account, command))
+            continue
         key = (user_id, command.request_id)
         earlier = made.get(key) or recorded.get(key)
         if earlier is not None:
@@ -148,7 +154,7 @@ def _decide_funding(account: Account, command: RecordFunding, now_us: int) -> Ou
     return _append(account, command, EntryKind.FUNDING, command.amount_microcents, now_us)
 
 
-def _append(account: Account, command: Command, kind: EntryKind, amount_microcents: int, now_us: int) -> Outcome:
+def _append(account: Account, command: Change, kind: EntryKind, amount_microcents: int, now_us: int) -> Outcome:
     entry = Entry(
         account.user_id,
         account.version + 1,

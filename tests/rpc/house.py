@@ -91,6 +91,8 @@ class House:
     def __init__(self, **ledger_options):
         self._tasks = set()
         self._ids = itertools.count(1)
+        self._serving = asyncio.Event()
+        self._serving.set()
         self.store = TroubledStore()
         self.now_us = 1_800_000_000_000_000
         self.ledger = Ledger(self.store, clock_us=lambda: self.now_us, on_health=self._tell_health, **ledger_options)
@@ -112,14 +114,29 @@ class House:
         await self.ledger.stop()
         await self.store.close()
 
+    def queued(self):
+        """Return how many operations wait for the ledger."""
+        return sum(lane.queued_operations for lane in self.ledger._lanes.values())
+
+    async def until_queued(self, operations):
+        """Wait until that many operations wait for the ledger; but not for ever, if they never do."""
+        async with asyncio.timeout(TIMEOUT_SECONDS):
+            while self.queued() < operations:  # noqa: ASYNC110 -- the ledger tells nobody how full it is
+                await asyncio.sleep(0)
+
+    async def until_serving(self):
+        """Wait until the store that failed is back."""
+        await self._serving.wait()
+
     def _tell_health(self, serving):
+        (self._serving.set if serving else self._serving.clear)()
         task = asyncio.ensure_future(self.server.set_serving(serving))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     def send(self, method, request, timeout_seconds=TIMEOUT_SECONDS):
         """Send a request, or bytes that need not be one, to a method named "Check" or "Service/Check"."""
-        service = METERING if method in {"Check", "RecordCost", "RecordFunding"} else LEDGER
+        service = METERING if method in {"Check", "RecordCost", "RecordFunding", "Batch"} else LEDGER
         path = f"/{method}" if "/" in method else f"/{service}/{method}"
         raw = request if isinstance(request, bytes) else request.SerializeToString()
         return self.channel.unary_unary(path)(raw, timeout=timeout_seconds)
@@ -138,6 +155,10 @@ class House:
         return self.metering.RecordFunding(
             metering_pb2.RecordFundingRequest(user_id=user_id, **fields), timeout=TIMEOUT_SECONDS
         )
+
+    def batch(self, *operations):
+        """Send operations in one call."""
+        return self.metering.Batch(metering_pb2.BatchRequest(operations=operations), timeout=TIMEOUT_SECONDS)
 
     def check(self, user_id="ada", minimum_microcents=None):
         """Ask whether the user may afford the minimum."""

@@ -15,6 +15,7 @@ from meterd.v1 import ledger_pb2, metering_pb2
 from meterd_server.errors import StartupError
 from meterd_server.rpc.handlers import no_log, service_handler
 from meterd_server.rpc.servicers import LedgerService, MeteringService
+from meterd_server.rpc.streams import Streams
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,11 +49,10 @@ class Server:
         reflection.enable_server_reflection(
             (*SERVICE_NAMES, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server
         )
+        self._streams = Streams()
+        services = {METERING: MeteringService(ledger, make_request_id), LEDGER: LedgerService(ledger)}
         self._server.add_generic_rpc_handlers(
-            (
-                service_handler(METERING, MeteringService(ledger, make_request_id), log_call),
-                service_handler(LEDGER, LedgerService(ledger), log_call),
-            )
+            [service_handler(*service, log_call, self._streams) for service in services.items()]
         )
 
     async def start(self, address: str) -> str:
@@ -68,8 +68,9 @@ class Server:
             await self._health.set(name, _STATES[serving])
 
     async def leave(self) -> None:
-        """Say NOT_SERVING from now on, whatever `set_serving` is told."""
+        """Say NOT_SERVING from now on, whatever `set_serving` is told, and read no more of the streams that are open."""
         await self._health.enter_graceful_shutdown()
+        self._streams.leave()
 
     async def stop(self, grace_seconds: float) -> None:
         """Leave, refuse new calls, and give the running ones `grace_seconds`."""

@@ -85,7 +85,7 @@ def from_rejection(rejection: Rejection) -> status_pb2.Status:
     return make_status(rejection.reason, rejection.message, rejection.details)
 
 
-def from_exception(error: Exception) -> status_pb2.Status:
+def from_exception(error: BaseException) -> status_pb2.Status:
     """The status of anything raised on the way. The text of what is not ours stays here: it may name paths or hold data."""
     match error:
         case RequestError(status=status):
