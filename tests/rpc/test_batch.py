@@ -119,12 +119,11 @@ async def test_a_full_queue_sheds_the_batch(open_house):
     """A batch that comes to a full queue is OVERLOADED as a whole: nothing of it was begun."""
     house = await open_house(queued_max=1)
     house.store.commits_allowed.clear()
-    under_way = [house.cost() for _ in range(2)]
+    under_way = [house.cost()]
     await house.store.commit_begun.wait()
-    while True:
-        refusal = await refused(house.batch(cost("bob", 1), cost("bob", 2)))
-        if refusal.reason == "OVERLOADED":
-            break
+    under_way.append(house.cost())
+    await house.until_queued(1)
+    assert "OVERLOADED" == (await refused(house.batch(cost("bob", 1), cost("bob", 2)))).reason
     house.store.commits_allowed.set()
     await asyncio.gather(*under_way)
     assert 0 == (await house.balance("bob")).version
