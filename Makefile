@@ -48,8 +48,8 @@ format: $(INSTALLED)  ## ruff format, and the fixes that are safe
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(INSTALLED)  ## the daemon beside an empty gRPC server, as ratios
-	$(BIN)/python -m bench
+bench: $(INSTALLED)  ## the daemon beside an empty gRPC server and raw SQLite, as ratios; ARGS="large" for 20,000,000 entries
+	$(BIN)/python -m bench --report bench/report.md $(ARGS)
 
 protos: $(GENERATOR)/.installed $(INCLUDE)/google/rpc/status.proto  ## generate client/meterd/v1 from protos/
 	$(GENERATOR)/bin/python -m grpc_tools.protoc -I protos -I $(INCLUDE) --plugin=$(GENERATOR)/bin/protoc-gen-mypy \
