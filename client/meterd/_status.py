@@ -20,6 +20,8 @@ BY_REASON: dict[str, type[errors.Error]] = {
     "OVERLOADED": errors.OverloadedError,
     "STORE_UNAVAILABLE": errors.UnavailableError,
     "INTERNAL": errors.InternalError,
+    "UNKNOWN_RATE": errors.UnknownRateError,
+    "RATE_CARD_CONFLICT": errors.RateCardConflictError,
 }
 
 # Only codes with one meaning: FAILED_PRECONDITION, say, may come with reasons that are not about funds.

@@ -8,15 +8,21 @@ import logging
 import os
 import signal
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import uvloop
 
 from meterd import new_request_id
 from meterd_server import logs
+from meterd_server.errors import StartupError
 from meterd_server.ledger import Ledger
+from meterd_server.prices import Prices
+from meterd_server.pricing import CardError
+from meterd_server.rate_files import RateFileError, load_cards
 from meterd_server.rpc.handlers import no_log
 from meterd_server.rpc.server import Server
+from meterd_server.rpc.validate import Sources
 from meterd_server.store.sqlite import SqliteStore
 
 if TYPE_CHECKING:
@@ -60,14 +66,17 @@ async def _serve(settings: Settings, announce: Callable[[str], None], log_call: 
     await store.open()
     tasks: set[asyncio.Task[None]] = set()
     try:
+        prices = Prices(store, clock_us=_clock_us)
+        await _load_prices(prices, settings.prices)
         ledger = Ledger(
             store,
-            clock_us=lambda: time.time_ns() // 1000,
+            clock_us=_clock_us,
             commit_window_seconds=settings.commit_window_ms / 1000,
             queued_max=settings.max_queued_operations,
             on_health=lambda serving: _keep(tasks, server.set_serving(serving)),
         )
-        server = Server(ledger, new_request_id, message_bytes_max=settings.max_message_bytes, log_call=log_call)
+        sources = Sources(new_request_id, prices)
+        server = Server(ledger, sources, message_bytes_max=settings.max_message_bytes, log_call=log_call)
         address = await server.start(settings.listen)
         log.info("serving on %s, database %s", address, settings.db)
         announce(address)
@@ -82,6 +91,23 @@ async def _serve(settings: Settings, announce: Callable[[str], None], log_call: 
         await store.close()
     log.info("stopped")
     return 0
+
+
+def _clock_us() -> int:
+    return time.time_ns() // 1000
+
+
+async def _load_prices(prices: Prices, path: str) -> None:
+    """Take in the cards that are kept, and those of the file of prices, if there is one. Raises `StartupError`."""
+    await prices.load()
+    if path:
+        try:
+            _, added = await prices.add(load_cards(Path(path)))
+        except RateFileError as error:
+            raise StartupError(str(error)) from error
+        except CardError as error:
+            raise StartupError(f"{path}: {error}") from error
+        log.info("%d new rate cards from %s", added, path)
 
 
 def _collect_garbage_rarely() -> None:

@@ -25,6 +25,7 @@ from meterd_server.model import (
     RecordFunding,
     Rejection,
 )
+from meterd_server.pricing import charge
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -43,7 +44,10 @@ class BatchDecision(NamedTuple):
 
 def decide_check(account: Account, command: Check) -> Checked:
     """How much is missing for the minimum, in microcents; 0 when it can be afforded (inclusive)."""
-    return Checked(account, max(0, command.minimum_microcents - account.available_microcents))
+    minimum = command.minimum_microcents
+    if command.picocents is not None:
+        minimum = charge(account.residue_picocents, command.picocents).microcents
+    return Checked(account, max(0, minimum - account.available_microcents))
 
 
 def fingerprint(command: Change) -> int:
@@ -52,8 +56,21 @@ def fingerprint(command: Change) -> int:
     They cover what the caller asked, never what came of it, and are stored with the entry: the encoding is part of the file
     format. `ascii` of a tuple of ints and strings is unambiguous and the same in every Python.
     """
-    if isinstance(command, RecordCost):
+    if isinstance(command, RecordCost) and command.priced:
+        # The price is no part of it: a retry is the same request under a card that has changed since.
+        service, model, quantities = command.priced.usage
         asked: tuple[object, ...] = (
+            "usage",
+            service,
+            model,
+            quantities,
+            command.service,
+            command.labels,
+            command.reject_overdraft,
+            command.occur_time_us,
+        )
+    elif isinstance(command, RecordCost):
+        asked = (
             "cost",
             command.cost_microcents,
             command.service,
@@ -92,6 +109,7 @@ def apply(account: Account, entry: Entry) -> Account:
         account.funded_microcents + (0 if cost else entry.amount_microcents),
         account.spent_microcents - (entry.amount_microcents if cost else 0),
         entry.record_time_us,
+        entry.residue_picocents,
     )
 
 
@@ -128,7 +146,9 @@ def decide_batch(
 
 
 def _decide_cost(account: Account, command: RecordCost, now_us: int) -> Outcome:
-    cost = command.cost_microcents
+    cost, residue = command.cost_microcents, account.residue_picocents
+    if command.priced:
+        cost, residue = charge(residue, command.priced.picocents)
     available = account.available_microcents
     if command.reject_overdraft and cost > available:
         return Rejection(
@@ -140,7 +160,7 @@ def _decide_cost(account: Account, command: RecordCost, now_us: int) -> Outcome:
                 "shortfall_microcents": cost - available,
             },
         )
-    return _append(account, command, EntryKind.COST, -cost, now_us)
+    return _append(account, command, EntryKind.COST, -cost, now_us, residue_picocents=residue)
 
 
 def _decide_funding(account: Account, command: RecordFunding, now_us: int) -> Outcome:
@@ -151,10 +171,14 @@ def _decide_funding(account: Account, command: RecordFunding, now_us: int) -> Ou
             f"the funded total is {account.funded_microcents} microcents, not {expected}",
             {"funded_microcents": account.funded_microcents},
         )
-    return _append(account, command, EntryKind.FUNDING, command.amount_microcents, now_us)
+    residue = account.residue_picocents
+    return _append(account, command, EntryKind.FUNDING, command.amount_microcents, now_us, residue_picocents=residue)
 
 
-def _append(account: Account, command: Change, kind: EntryKind, amount_microcents: int, now_us: int) -> Outcome:
+def _append(
+    account: Account, command: Change, kind: EntryKind, amount_microcents: int, now_us: int, *, residue_picocents: int
+) -> Outcome:
+    priced = command.priced if isinstance(command, RecordCost) else None
     entry = Entry(
         account.user_id,
         account.version + 1,
@@ -168,6 +192,9 @@ def _append(account: Account, command: Change, kind: EntryKind, amount_microcent
         command.occur_time_us if isinstance(command, RecordCost) else None,
         # A clock that was set back must not reorder a ledger.
         max(now_us, account.record_time_us + 1),
+        residue_picocents,
+        priced.usage if priced else None,
+        priced.rate_card if priced else None,
     )
     after = apply(account, entry)
     if max(after.funded_microcents, after.spent_microcents, abs(entry.balance_microcents)) > ACCOUNT_MICROCENTS_MAX:

@@ -11,10 +11,12 @@ from grpc_health.v1 import health_pb2_grpc
 from grpc_status import rpc_status
 
 from meterd import new_request_id
-from meterd.v1 import ledger_pb2, ledger_pb2_grpc, metering_pb2, metering_pb2_grpc
+from meterd.v1 import ledger_pb2, ledger_pb2_grpc, metering_pb2, metering_pb2_grpc, pricing_pb2, pricing_pb2_grpc
 from meterd_server.errors import StoreUnavailable
 from meterd_server.ledger import Ledger
+from meterd_server.prices import Prices
 from meterd_server.rpc.server import Server
+from meterd_server.rpc.validate import Sources
 from meterd_server.store.sqlite import SqliteStore
 
 TIMEOUT_SECONDS = 20
@@ -96,7 +98,8 @@ class House:
         self.store = TroubledStore()
         self.now_us = 1_800_000_000_000_000
         self.ledger = Ledger(self.store, clock_us=lambda: self.now_us, on_health=self._tell_health, **ledger_options)
-        self.server = Server(self.ledger, new_request_id, message_bytes_max=64 * 1024)
+        self.prices = Prices(self.store, clock_us=lambda: self.now_us)
+        self.server = Server(self.ledger, Sources(new_request_id, self.prices), message_bytes_max=64 * 1024)
 
     async def __aenter__(self):
         await self.store.open()
@@ -104,6 +107,7 @@ class House:
         self.channel = grpc.aio.insecure_channel(self.address)
         self.metering = metering_pb2_grpc.MeteringServiceStub(self.channel)
         self.reads = ledger_pb2_grpc.LedgerServiceStub(self.channel)
+        self.pricing = pricing_pb2_grpc.PricingServiceStub(self.channel)
         self.health = health_pb2_grpc.HealthStub(self.channel)
         return self
 
@@ -141,6 +145,12 @@ class House:
         raw = request if isinstance(request, bytes) else request.SerializeToString()
         return self.channel.unary_unary(path)(raw, timeout=timeout_seconds)
 
+    def use(self, user_id, usage, **more):
+        """Record usage under a request id of its own unless one is given."""
+        fields = {"request_id": f"use-{next(self._ids)}"} | more
+        request = metering_pb2.RecordCostRequest(user_id=user_id, usage=usage, **fields)
+        return self.metering.RecordCost(request, timeout=TIMEOUT_SECONDS)
+
     def cost(self, user_id="ada", cost_microcents=10, *, timeout_seconds=TIMEOUT_SECONDS, **more):
         """Record a cost under a request id of its own unless one is given."""
         fields = {"request_id": f"cost-{next(self._ids)}", "cost_microcents": cost_microcents} | more
@@ -160,9 +170,19 @@ class House:
         """Send operations in one call."""
         return self.metering.Batch(metering_pb2.BatchRequest(operations=operations), timeout=TIMEOUT_SECONDS)
 
-    def check(self, user_id="ada", minimum_microcents=None):
-        """Ask whether the user may afford the minimum."""
-        request = metering_pb2.CheckRequest(user_id=user_id, minimum_microcents=minimum_microcents)
+    def put(self, *cards, validate_only=False):
+        """Put rate cards."""
+        request = pricing_pb2.PutRateCardRequest(rate_cards=cards, validate_only=validate_only)
+        return self.pricing.PutRateCard(request, timeout=TIMEOUT_SECONDS)
+
+    def quote(self, user_id, usage, meter=""):
+        """Ask what a usage would cost."""
+        request = pricing_pb2.QuoteRequest(user_id=user_id, usage=usage, meter=meter)
+        return self.pricing.Quote(request, timeout=TIMEOUT_SECONDS)
+
+    def check(self, user_id="ada", minimum_microcents=None, usage=None):
+        """Ask whether the user may afford the minimum, or the usage."""
+        request = metering_pb2.CheckRequest(user_id=user_id, minimum_microcents=minimum_microcents, usage=usage)
         return self.metering.Check(request, timeout=TIMEOUT_SECONDS)
 
     def list(self, user_id="ada", **more):

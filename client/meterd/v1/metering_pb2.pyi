@@ -54,21 +54,27 @@ class CheckRequest(_message.Message):
 
     USER_ID_FIELD_NUMBER: _builtins.int
     MINIMUM_MICROCENTS_FIELD_NUMBER: _builtins.int
+    USAGE_FIELD_NUMBER: _builtins.int
     user_id: _builtins.str
     """1-128 bytes of UTF-8 without control characters; else INVALID_ARGUMENT."""
     minimum_microcents: _builtins.int
     """The least that must be available, in microcents, 0 to 10^15. Unset means 100; 0 is legal and allows any user who is not
     below zero. Negative: INVALID_ARGUMENT; above 10^15: AMOUNT_OUT_OF_RANGE.
     """
+    @_builtins.property
+    def usage(self) -> _account_pb2.Usage:
+        """Asks for what this usage would cost the user now, instead of for a minimum. Both given: INVALID_ARGUMENT."""
+
     def __init__(
         self,
         *,
         user_id: _builtins.str = ...,
         minimum_microcents: _builtins.int | None = ...,
+        usage: _account_pb2.Usage | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_minimum_microcents", b"_minimum_microcents", "minimum_microcents", b"minimum_microcents"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_minimum_microcents", b"_minimum_microcents", "minimum_microcents", b"minimum_microcents", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_minimum_microcents", b"_minimum_microcents", "minimum_microcents", b"minimum_microcents", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_minimum_microcents", b"_minimum_microcents", "minimum_microcents", b"minimum_microcents", "usage", b"usage", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__minimum_microcents: _TypeAlias = _typing.Literal["minimum_microcents"]  # noqa: Y015
     _WhichOneofArgType__minimum_microcents: _TypeAlias = _typing.Literal["_minimum_microcents", b"_minimum_microcents"]  # noqa: Y015
@@ -141,6 +147,7 @@ class RecordCostRequest(_message.Message):
     USER_ID_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     COST_MICROCENTS_FIELD_NUMBER: _builtins.int
+    USAGE_FIELD_NUMBER: _builtins.int
     SERVICE_FIELD_NUMBER: _builtins.int
     LABELS_FIELD_NUMBER: _builtins.int
     OVERDRAFT_POLICY_FIELD_NUMBER: _builtins.int
@@ -155,11 +162,19 @@ class RecordCostRequest(_message.Message):
     cost_microcents: _builtins.int
     """Microcents, 0 to 10^15. 0 is legal: free use is still use. Negative: INVALID_ARGUMENT; above: AMOUNT_OUT_OF_RANGE."""
     service: _builtins.str
-    """The metered service, for reports: up to 64 bytes of UTF-8 without control characters. Default empty."""
+    """The metered service, for reports: up to 64 bytes of UTF-8 without control characters. Default: that of the usage, else
+    empty.
+    """
     overdraft_policy: Global___OverdraftPolicy.ValueType
     """What to do when the cost is more than what is available. Default OVERDRAFT_POLICY_ALLOW. An unknown value:
     INVALID_ARGUMENT.
     """
+    @_builtins.property
+    def usage(self) -> _account_pb2.Usage:
+        """What was used, priced by the rate card that was valid at occur_time, or is now when that is not given. Charged is the
+        price with what was carried over, in whole microcents; the rest is carried on. More than 10^15: AMOUNT_OUT_OF_RANGE.
+        """
+
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """For reports: up to 16 labels, keys 1-64 bytes, values up to 256 bytes of UTF-8 without control characters."""
@@ -176,16 +191,17 @@ class RecordCostRequest(_message.Message):
         user_id: _builtins.str = ...,
         request_id: _builtins.str = ...,
         cost_microcents: _builtins.int = ...,
+        usage: _account_pb2.Usage | None = ...,
         service: _builtins.str = ...,
         labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         overdraft_policy: Global___OverdraftPolicy.ValueType = ...,
         occur_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["cost", b"cost", "cost_microcents", b"cost_microcents", "occur_time", b"occur_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cost", b"cost", "cost_microcents", b"cost_microcents", "occur_time", b"occur_time", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cost", b"cost", "cost_microcents", b"cost_microcents", "labels", b"labels", "occur_time", b"occur_time", "overdraft_policy", b"overdraft_policy", "request_id", b"request_id", "service", b"service", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cost", b"cost", "cost_microcents", b"cost_microcents", "labels", b"labels", "occur_time", b"occur_time", "overdraft_policy", b"overdraft_policy", "request_id", b"request_id", "service", b"service", "usage", b"usage", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_cost: _TypeAlias = _typing.Literal["cost_microcents"]  # noqa: Y015
+    _WhichOneofReturnType_cost: _TypeAlias = _typing.Literal["cost_microcents", "usage"]  # noqa: Y015
     _WhichOneofArgType_cost: _TypeAlias = _typing.Literal["cost", b"cost"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_cost) -> _WhichOneofReturnType_cost | None: ...
 

@@ -52,7 +52,7 @@ class MeteringServiceStub:
 
     Errors: INVALID_ARGUMENT (a bad field), OUT_OF_RANGE / AMOUNT_OUT_OF_RANGE, FAILED_PRECONDITION / INSUFFICIENT_FUNDS (only with
     OVERDRAFT_POLICY_REJECT; nothing is changed, and the same request_id may be tried again after a top-up),
-    ALREADY_EXISTS / REQUEST_ID_REUSED, RESOURCE_EXHAUSTED / OVERLOADED, UNAVAILABLE / STORE_UNAVAILABLE (outcome unknown: retry
+    ALREADY_EXISTS / REQUEST_ID_REUSED, NOT_FOUND / UNKNOWN_RATE (usage without a price; nothing is charged), RESOURCE_EXHAUSTED / OVERLOADED, UNAVAILABLE / STORE_UNAVAILABLE (outcome unknown: retry
     with the same request_id).
     """
     RecordFunding: _grpc.UnaryUnaryMultiCallable[_metering_pb2.RecordFundingRequest, _metering_pb2.RecordFundingResponse]
@@ -99,7 +99,7 @@ class MeteringServiceAsyncStub(MeteringServiceStub):
 
     Errors: INVALID_ARGUMENT (a bad field), OUT_OF_RANGE / AMOUNT_OUT_OF_RANGE, FAILED_PRECONDITION / INSUFFICIENT_FUNDS (only with
     OVERDRAFT_POLICY_REJECT; nothing is changed, and the same request_id may be tried again after a top-up),
-    ALREADY_EXISTS / REQUEST_ID_REUSED, RESOURCE_EXHAUSTED / OVERLOADED, UNAVAILABLE / STORE_UNAVAILABLE (outcome unknown: retry
+    ALREADY_EXISTS / REQUEST_ID_REUSED, NOT_FOUND / UNKNOWN_RATE (usage without a price; nothing is charged), RESOURCE_EXHAUSTED / OVERLOADED, UNAVAILABLE / STORE_UNAVAILABLE (outcome unknown: retry
     with the same request_id).
     """
     RecordFunding: _aio.UnaryUnaryMultiCallable[_metering_pb2.RecordFundingRequest, _metering_pb2.RecordFundingResponse]  # type: ignore[assignment]
@@ -155,7 +155,7 @@ class MeteringServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Errors: INVALID_ARGUMENT (a bad field), OUT_OF_RANGE / AMOUNT_OUT_OF_RANGE, FAILED_PRECONDITION / INSUFFICIENT_FUNDS (only with
         OVERDRAFT_POLICY_REJECT; nothing is changed, and the same request_id may be tried again after a top-up),
-        ALREADY_EXISTS / REQUEST_ID_REUSED, RESOURCE_EXHAUSTED / OVERLOADED, UNAVAILABLE / STORE_UNAVAILABLE (outcome unknown: retry
+        ALREADY_EXISTS / REQUEST_ID_REUSED, NOT_FOUND / UNKNOWN_RATE (usage without a price; nothing is charged), RESOURCE_EXHAUSTED / OVERLOADED, UNAVAILABLE / STORE_UNAVAILABLE (outcome unknown: retry
         with the same request_id).
         """
 

@@ -13,7 +13,7 @@ from meterd.v1 import account_pb2, metering_pb2
 if TYPE_CHECKING:
     from google.protobuf.timestamp_pb2 import Timestamp
 
-    from meterd_server.model import Account, Applied, Checked, Entry
+    from meterd_server.model import Account, Applied, Checked, Entry, RateCardKey
 
 _Recorded = metering_pb2.RecordCostResponse | metering_pb2.RecordFundingResponse
 
@@ -27,6 +27,7 @@ def fill_balance(message: account_pb2.Balance, account: Account) -> None:
     message.funded_microcents = funded
     message.spent_microcents = spent
     message.version = account.version
+    message.residue_picocents = account.residue_picocents
 
 
 def fill_entry(message: account_pb2.Entry, row: Entry) -> None:
@@ -41,8 +42,19 @@ def fill_entry(message: account_pb2.Entry, row: Entry) -> None:
     if row.labels:
         message.labels.update(row.labels)
     if row.occur_time_us is not None:
-        _fill_timestamp(message.occur_time, row.occur_time_us)
-    _fill_timestamp(message.record_time, row.record_time_us)
+        fill_timestamp(message.occur_time, row.occur_time_us)
+    fill_timestamp(message.record_time, row.record_time_us)
+    if row.usage:
+        message.usage.service = row.usage.service
+        message.usage.model = row.usage.model
+        message.usage.quantities.update(row.usage.quantities)
+    if row.rate_card:
+        fill_rate_card_key(message.rate_card, row.rate_card)
+
+
+def fill_rate_card_key(message: account_pb2.RateCardKey, key: RateCardKey) -> None:
+    """The name of a card's version."""
+    message.service, message.model, message.version = key
 
 
 def fill_recorded(message: _Recorded, applied: Applied) -> None:
@@ -60,7 +72,7 @@ def fill_check(message: metering_pb2.CheckResponse, checked: Checked) -> None:
     fill_balance(message.balance, checked.account)
 
 
-def _fill_timestamp(message: Timestamp, time_us: int) -> None:
+def fill_timestamp(message: Timestamp, time_us: int) -> None:
     """Microseconds since the epoch as a Timestamp, exactly."""
     message.seconds, microseconds = divmod(time_us, 1_000_000)
     message.nanos = microseconds * 1000

@@ -17,7 +17,7 @@ from meterd_server.rpc import encode, validate
 from meterd_server.rpc.status import RequestError, Violation, from_exception, from_rejection, invalid_argument
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from google.protobuf.internal.containers import RepeatedCompositeFieldContainer
 
@@ -36,10 +36,10 @@ _AT_A_TIME = 500
 class Work:
     """The operations of one message on their way: `begin` sends them to the ledger, `finish` writes what became of them."""
 
-    def __init__(self, operations: Operations, ledger: Ledger, make_request_id: Callable[[], str]) -> None:
+    def __init__(self, operations: Operations, ledger: Ledger, sources: validate.Sources) -> None:
         self._operations = operations
         self._ledger = ledger
-        self._make_request_id = make_request_id
+        self._sources = sources
         self._plan: list[Command | status_pb2.Status] = []
         self._answer: asyncio.Future[list[Outcome]] | None = None
 
@@ -76,11 +76,11 @@ class Work:
         try:
             match operation.WhichOneof("operation"):
                 case "record_cost":
-                    return validate.record_cost(operation.record_cost, self._make_request_id)
+                    return validate.record_cost(operation.record_cost, self._sources)
                 case "check":
-                    return validate.check(operation.check)
+                    return validate.check(operation.check, self._sources)
                 case "record_funding":
-                    return validate.record_funding(operation.record_funding, self._make_request_id)
+                    return validate.record_funding(operation.record_funding, self._sources)
                 case _:
                     return invalid_argument([Violation("operation", "is missing, or of a kind that is not known here")])
         except RequestError as error:

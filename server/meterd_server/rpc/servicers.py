@@ -10,16 +10,13 @@ from meterd_server.errors import Overloaded, StoreUnavailable
 from meterd_server.model import ACCOUNT_MICROCENTS_MAX, Applied, Checked, Outcome
 from meterd_server.rpc import encode, validate
 from meterd_server.rpc.operations import Work
-from meterd_server.rpc.paging import make_token, read_token
+from meterd_server.rpc.paging import make_token, page_size, read_token
 from meterd_server.rpc.status import RequestError, Violation, from_rejection, invalid_argument
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable
 
     from meterd_server.ledger import Ledger
-
-PAGE_SIZE_DEFAULT = 100
-PAGE_SIZE_MAX = 1000
 
 _NEWEST_FIRST = {"": True, "version desc": True, "version": False, "version asc": False}
 
@@ -27,20 +24,20 @@ _NEWEST_FIRST = {"": True, "version desc": True, "version": False, "version asc"
 class MeteringService:
     """meterd.v1.MeteringService."""
 
-    def __init__(self, ledger: Ledger, make_request_id: Callable[[], str]) -> None:
+    def __init__(self, ledger: Ledger, sources: validate.Sources) -> None:
         self._ledger = ledger
-        self._make_request_id = make_request_id
+        self._sources = sources
 
     async def Check(self, request: metering_pb2.CheckRequest) -> metering_pb2.CheckResponse:  # noqa: N802 -- the contract's name
         """Whether the user can afford a minimum now."""
-        command = validate.check(request)
+        command = validate.check(request, self._sources)
         response = metering_pb2.CheckResponse()
         encode.fill_check(response, rules.decide_check(await self._ledger.account(command.user_id), command))
         return response
 
     async def RecordCost(self, request: metering_pb2.RecordCostRequest) -> metering_pb2.RecordCostResponse:  # noqa: N802
         """Record a cost, once."""
-        command = validate.record_cost(request, self._make_request_id)
+        command = validate.record_cost(request, self._sources)
         response = metering_pb2.RecordCostResponse()
         encode.fill_recorded(response, _applied(await self._ledger.submit(command)))
         return response
@@ -49,14 +46,14 @@ class MeteringService:
         self, request: metering_pb2.RecordFundingRequest
     ) -> metering_pb2.RecordFundingResponse:
         """Record funding, once."""
-        command = validate.record_funding(request, self._make_request_id)
+        command = validate.record_funding(request, self._sources)
         response = metering_pb2.RecordFundingResponse()
         encode.fill_recorded(response, _applied(await self._ledger.submit(command)))
         return response
 
     async def Batch(self, request: metering_pb2.BatchRequest) -> metering_pb2.BatchResponse:  # noqa: N802
         """Carry out many operations, each with its own result."""
-        work = Work(request.operations, self._ledger, self._make_request_id)
+        work = Work(request.operations, self._ledger, self._sources)
         await work.begin()
         response = metering_pb2.BatchResponse()
         await work.finish(response.results)
@@ -64,7 +61,7 @@ class MeteringService:
 
     async def Stream(self, request: metering_pb2.StreamRequest) -> Awaitable[metering_pb2.StreamResponse]:  # noqa: N802
         """Begin one message of a stream; what is returned, awaited, is its answer."""
-        work = Work(request.operations, self._ledger, self._make_request_id)
+        work = Work(request.operations, self._ledger, self._sources)
         try:
             await work.begin()
         except (RequestError, Overloaded, StoreUnavailable) as error:
@@ -104,9 +101,7 @@ class LedgerService:
         newest_first = _NEWEST_FIRST.get(request.order_by)
         if newest_first is None:
             raise _refuse("order_by", 'is none of "version desc", "version" and "version asc"')
-        if request.page_size < 0:
-            raise _refuse("page_size", "is negative")
-        page_size = min(request.page_size or PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX)
+        size = page_size(request.page_size)
         order = "newest" if newest_first else "oldest"
         after_version, before_version = 0, ACCOUNT_MICROCENTS_MAX
         if request.page_token:
@@ -120,11 +115,11 @@ class LedgerService:
             after_version=after_version,
             before_version=before_version,
             newest_first=newest_first,
-            limit=page_size + 1,
+            limit=size + 1,
         )
-        page = rows[:page_size]
+        page = rows[:size]
         response = ledger_pb2.ListEntriesResponse(
-            next_page_token=make_token(user_id, order, page[-1].version) if len(rows) > page_size else ""
+            next_page_token=make_token(user_id, order, page[-1].version) if len(rows) > size else ""
         )
         for row in page:
             encode.fill_entry(response.entries.add(), row)

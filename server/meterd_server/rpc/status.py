@@ -30,6 +30,8 @@ CODES: Mapping[Reason, grpc.StatusCode] = {
     Reason.OVERLOADED: grpc.StatusCode.RESOURCE_EXHAUSTED,
     Reason.STORE_UNAVAILABLE: grpc.StatusCode.UNAVAILABLE,
     Reason.INTERNAL: grpc.StatusCode.INTERNAL,
+    Reason.UNKNOWN_RATE: grpc.StatusCode.NOT_FOUND,
+    Reason.RATE_CARD_CONFLICT: grpc.StatusCode.FAILED_PRECONDITION,
 }
 
 _RETRY_OVERLOADED = duration_pb2.Duration(nanos=200_000_000)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from meterd_server.model import Account, Command, Entry, Outcome
+    from meterd_server.pricing import RateCard
 
 
 class Store(Protocol):
@@ -60,3 +61,9 @@ class Store(Protocol):
         self, user_id: str, *, after_version: int, before_version: int, newest_first: bool, limit: int
     ) -> list[Entry]:
         """Up to `limit` entries with after_version < version < before_version, in the order asked for."""
+
+    async def rate_cards(self) -> list[RateCard]:
+        """Every rate card that is kept, in no particular order."""
+
+    async def add_rate_cards(self, cards: Sequence[RateCard]) -> bool:
+        """Keep cards, all or none, before this returns; False when somebody else has kept one of the same key meanwhile."""

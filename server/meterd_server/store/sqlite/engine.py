@@ -19,8 +19,10 @@ import aiosqlite
 
 from meterd_server.errors import StartupError, StoreUnavailable
 from meterd_server.model import Account
+from meterd_server.pricing import CardError
 from meterd_server.store.sqlite.listing import list_entries
 from meterd_server.store.sqlite.lockfile import LockFile
+from meterd_server.store.sqlite.rates import add_cards, read_cards
 from meterd_server.store.sqlite.schema import migrate
 from meterd_server.store.sqlite.writer import Writer
 
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from meterd_server.model import Command, Entry, Outcome
+    from meterd_server.pricing import RateCard
     from meterd_server.store.sqlite.rows import Held
 
 log = logging.getLogger(__name__)
@@ -198,6 +201,21 @@ class SqliteStore:
                 limit=limit,
             )
         except (sqlite3.Error, ValueError) as error:
+            raise StoreUnavailable(str(error)) from error
+
+    async def rate_cards(self) -> list[RateCard]:
+        """See `Store.rate_cards`."""
+        try:
+            return await self._active()[0].run(read_cards)
+        except (sqlite3.Error, CardError) as error:
+            raise StoreUnavailable(str(error)) from error
+
+    async def add_rate_cards(self, cards: Sequence[RateCard]) -> bool:
+        """See `Store.add_rate_cards`."""
+        try:
+            return await self._active()[0].run(add_cards, cards)
+        except sqlite3.Error as error:
+            await self._stop()
             raise StoreUnavailable(str(error)) from error
 
     async def _held(self, user_id: str) -> Held | None:

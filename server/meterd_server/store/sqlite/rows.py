@@ -7,17 +7,20 @@ import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
-from meterd_server.model import Account, Entry, EntryKind
+from meterd_server.model import Account, Entry, EntryKind, RateCardKey, Usage
 
 if TYPE_CHECKING:
     from meterd_server.model import Labels
 
 ENTRY_COLUMNS = (
     "entry_id, account_id, version, previous_entry_id, kind, amount_microcents, balance_microcents, request_id, fingerprint, "
-    "service, labels, occur_time_us, record_time_us"
+    "service, labels, occur_time_us, record_time_us, residue_picocents, usage"
 )
-ACCOUNT_COLUMNS = "account_id, version, last_entry_id, funded_microcents, spent_microcents, record_time_us"
+ACCOUNT_COLUMNS = (
+    "account_id, version, last_entry_id, funded_microcents, spent_microcents, record_time_us, residue_picocents"
+)
 
+_to_json = json.JSONEncoder(separators=(",", ":")).encode
 _canonical_uuid = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}").fullmatch
 
 
@@ -54,17 +57,18 @@ def entry_row(entry_id: int, account_id: int, previous_entry_id: int, entry: Ent
         pack_request_id(entry.request_id),
         entry.fingerprint,
         entry.service or None,
-        json.dumps(dict(entry.labels), separators=(",", ":")) if entry.labels else None,
+        _to_json(dict(entry.labels)) if entry.labels else None,
         entry.occur_time_us,
         entry.record_time_us,
+        entry.residue_picocents,
+        usage_text(entry) if entry.usage else None,
     )
 
 
 def entry_from_row(user_id: str, row: tuple[Any, ...]) -> Entry:
     """The entry of a row of ENTRY_COLUMNS."""
-    _, _, version, _, kind, amount, balance, request_id, fingerprint, service, labels, occur_time_us, record_time_us = (
-        row
-    )
+    _, _, version, _, kind, amount, balance, request_id, fingerprint, service, labels = row[:11]
+    occur_time_us, record_time_us, residue_picocents, usage = row[11:]
     return Entry(
         user_id,
         version,
@@ -77,19 +81,37 @@ def entry_from_row(user_id: str, row: tuple[Any, ...]) -> Entry:
         _labels(labels),
         occur_time_us,
         record_time_us,
+        residue_picocents,
+        *usage_of(usage),
     )
+
+
+def usage_text(entry: Entry) -> str:
+    """What an entry says of usage, as JSON: service, model, quantities, and the model and version of the card."""
+    if entry.usage is None or entry.rate_card is None:
+        raise ValueError("an entry without usage")
+    service, model, quantities = entry.usage
+    return _to_json((service, model, dict(quantities), entry.rate_card.model, entry.rate_card.version))
+
+
+def usage_of(text: str | None) -> tuple[Usage | None, RateCardKey | None]:
+    """Both parts of what `usage_text` wrote."""
+    if text is None:
+        return None, None
+    service, model, quantities, card_model, card_version = json.loads(text)
+    return Usage(service, model, tuple(sorted(quantities.items()))), RateCardKey(service, card_model, card_version)
 
 
 def account_row(held: Held) -> tuple[int, ...]:
     """The values for ACCOUNT_COLUMNS."""
-    _, version, funded, spent, record_time_us = held.account
-    return (held.account_id, version, held.last_entry_id, funded, spent, record_time_us)
+    _, version, *totals = held.account
+    return (held.account_id, version, held.last_entry_id, *totals)
 
 
 def held_from_row(user_id: str, row: tuple[Any, ...]) -> Held:
     """The account of a row of ACCOUNT_COLUMNS."""
-    account_id, version, last_entry_id, funded, spent, record_time_us = row
-    return Held(account_id, last_entry_id, Account(user_id, version, funded, spent, record_time_us))
+    account_id, version, last_entry_id, *totals = row
+    return Held(account_id, last_entry_id, Account(user_id, version, *totals))
 
 
 def _labels(text: str | None) -> Labels:
