@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from meterd_server.model import Account, Command, Entry, Outcome
 
@@ -47,3 +47,20 @@ class Store(Protocol):
         self, user_id: str, *, after_version: int, before_version: int, newest_first: bool, limit: int
     ) -> list[Entry]:
         """Up to `limit` entries with after_version < version < before_version, in the order asked for."""
+
+
+class MovableStore(Store, Protocol):
+    """What `meterd db move` asks of an engine beyond serving: walk through its users, and take in entries as they are."""
+
+    async def users(self, after: str | None, limit: int) -> list[Account]:
+        """Up to `limit` accounts with at least one entry, in an order of the engine's own that never changes.
+
+        Those that come after the user `after`; None begins with the first.
+        """
+
+    async def import_entries(self, entries: Sequence[Entry], accounts: Mapping[str, Account]) -> None:
+        """Write entries of another store as they are, in one transaction (PostgreSQL distributed: one a bucket).
+
+        Each user's entries go on where this store's end, in the order of their versions; `accounts` holds, for every user among
+        them, the account after the last. Raises `StoreUnavailable` if it is not known whether they were written.
+        """
