@@ -14,7 +14,7 @@ from meterd_server import logs
 from meterd_server.ledger import Ledger
 from meterd_server.rpc.handlers import no_log
 from meterd_server.rpc.server import Server
-from meterd_server.store.sqlite import SqliteStore
+from meterd_server.store.engines import make_store, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -45,8 +45,8 @@ def run(settings: Settings, announce: Callable[[str], None]) -> int:
 
 
 def _open_store(settings: Settings) -> Store:
-    """The engine that --db names. The one place where engines are chosen."""
-    return SqliteStore(settings.db, accounts_max=settings.max_accounts_in_memory)
+    """The engine that --db names."""
+    return make_store(settings.db, accounts_max=settings.max_accounts_in_memory, connections=settings.db_connections)
 
 
 async def _serve(settings: Settings, announce: Callable[[str], None], log_call: LogCall) -> int:
@@ -64,7 +64,7 @@ async def _serve(settings: Settings, announce: Callable[[str], None], log_call: 
         )
         server = Server(ledger, new_request_id, message_bytes_max=settings.max_message_bytes, log_call=log_call)
         address = await server.start(settings.listen)
-        log.info("serving on %s, database %s", address, settings.db)
+        log.info("serving on %s, database %s", address, shown(settings.db))
         announce(address)
         await stopping.wait()
         log.info("stopping: waiting up to %g s for calls under way", settings.shutdown_grace_seconds)

@@ -38,16 +38,14 @@ _schemas: set[str] = set()
 
 
 @cache
-def _server():
-    """A private server for this process, started when it is first needed."""
+def private_server():
+    """A server of this process's own, started when it is first needed."""
     return PostgresServer()
 
 
-def postgres_url(place=None):
+def postgres_url(place):
     """Return an address for `place`, with a schema of its own: on TEST_DATABASE_URL if that is set, else on a private server."""
-    url = os.environ.get("TEST_DATABASE_URL") or _server().url()
-    if place is None:
-        return url
+    url = os.environ.get("TEST_DATABASE_URL") or private_server().url()
     schema = f"test_{blake2b(str(place).encode(), digest_size=12).hexdigest()}"
     _schemas.add(schema)
     return f"{url}{'&' if '?' in url else '?'}schema={schema}"
@@ -55,9 +53,9 @@ def postgres_url(place=None):
 
 def leave_postgres():
     """Stop the private server, or take what the tests made off the one that was given."""
-    if _server.cache_info().currsize:
-        _server().stop()
-    elif _schemas:
+    if private_server.cache_info().currsize:
+        private_server().stop()
+    if _schemas and "TEST_DATABASE_URL" in os.environ:
         asyncio.run(_drop(_schemas))
 
 

@@ -45,6 +45,7 @@ class Connection(Protocol):
     """What this package uses of an asyncpg connection, which has no types of its own."""
 
     async def execute(self, query: str, *args: Any) -> str: ...  # noqa: ANN401, D102
+    async def copy_records_to_table(self, table_name: str, **options: Any) -> str: ...  # noqa: ANN401, D102
     async def fetch(self, query: str, *args: Any) -> list[Any]: ...  # noqa: ANN401, D102
     async def fetchrow(self, query: str, *args: Any) -> Any: ...  # noqa: ANN401, D102
     async def fetchval(self, query: str, *args: Any) -> Any: ...  # noqa: ANN401, D102

@@ -16,11 +16,10 @@ _LOCK = "SELECT pg_advisory_xact_lock(hashtext('meterd schema'), hashtext($1))"
 """One daemon at a time, for this schema; let go of with the transaction."""
 
 _FOUND = """
-    SELECT to_regnamespace($1) IS NOT NULL AS schema_is_there,
-           to_regclass(format('%I.meta', $1::text)) IS NOT NULL AS meta_is_there,
-           to_regclass(format('%I.entry', $1::text)) IS NOT NULL
-             OR to_regclass(format('%I.account', $1::text)) IS NOT NULL AS tables_are_there"""
-"""What is there under the schema's name."""
+    SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1) AS schema_is_there,
+           array(SELECT relname::text FROM pg_class JOIN pg_namespace AS schema ON relnamespace = schema.oid
+                 WHERE nspname = $1 AND relname IN ('meta', 'account', 'entry')) AS tables"""
+"""What is there under the schema's name. to_regclass and its like would answer from a cache that is older than the lock."""
 
 _MAY_WRITE = """
     SELECT has_table_privilege(format('%I.entry', $1::text), 'SELECT')
@@ -101,8 +100,8 @@ async def distribute(connection: Connection, address: Address) -> list[str]:
 async def _read(connection: Connection, address: Address) -> Meta | None:
     """What the schema says of itself; None if it is not there or empty."""
     found = await connection.fetchrow(_FOUND, address.schema)
-    if not found["meta_is_there"]:
-        if found["tables_are_there"]:
+    if "meta" not in found["tables"]:
+        if found["tables"]:
             raise StartupError(
                 f"{address.place}: schema {address.schema} holds tables of another application; "
                 "add ?schema=NAME to the address to use another one"

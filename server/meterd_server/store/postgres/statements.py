@@ -35,6 +35,7 @@ _ENTRY_NAMES = ", ".join(name for name, _ in ENTRY)
 class Statements(NamedTuple):
     """The statements for one schema. `distributed`: each keeps to one bucket, its first argument."""
 
+    schema: str
     distributed: bool
     lock: str
     """The accounts of ($1 buckets, $2 user ids) that exist, locked in one order for everyone: user_id, then ACCOUNT."""
@@ -75,6 +76,7 @@ def make_statements(schema: str, *, distributed: bool) -> Statements:
         f" SELECT {bucket}, user_id, {_ENTRY_NAMES} FROM {_given(distributed, *ENTRY)}"
     )
     return Statements(
+        schema=schema,
         distributed=distributed,
         lock=f"SELECT account.user_id, {_prefixed('account', ACCOUNT)} FROM {_given(distributed)}"
         f" JOIN {account} AS account ON {at_account} ORDER BY account.bucket, account.user_id FOR UPDATE OF account",

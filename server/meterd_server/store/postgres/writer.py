@@ -28,22 +28,17 @@ import asyncpg
 
 from meterd_server.model import Account, Rejection
 from meterd_server.rules import decide_batch
-from meterd_server.store.postgres.buckets import bucket_of
+from meterd_server.store.postgres.claim import buckets, write_decision
 from meterd_server.store.postgres.connections import CONNECTION_ERRORS
 from meterd_server.store.postgres.rows import (
-    ACCOUNT,
-    ENTRY,
     account_from_row,
-    account_values,
     entry_from_row,
-    entry_values,
     pack_request_id,
 )
 from meterd_server.store.postgres.statements import COMMIT, ROLLBACK
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-    from typing import Any
+    from collections.abc import Iterable, Mapping, Sequence
 
     from meterd_server.model import Command, Entry, Outcome
     from meterd_server.rules import BatchDecision, RequestKey
@@ -100,9 +95,9 @@ class Writer:
         Raises `asyncpg.UniqueViolationError` if any of it is there already.
         """
         async with self._connections.borrow() as connection:
-            await connection.execute(self._begin)
             try:
-                await _write(connection, self._statements, decision, set(known))
+                await connection.execute(self._begin)
+                await write_decision(connection, self._statements, decision, set(known))
                 await _commit(connection)
             except BaseException:
                 await _roll_back(connection)
@@ -123,43 +118,40 @@ class _Attempt:
 
     async def run(self, connection: Connection) -> list[Outcome]:
         """Take the batch through one transaction. When this raises, either nothing was written or it is found out next time."""
-        await connection.execute(self._begin)
         try:
-            decision, is_written = await self._decide(connection)
-            if decision.entries and not is_written:
-                accounts_known = {user_id for user_id in decision.accounts if user_id in self._locked}
-                await _write(connection, self._statements, decision, accounts_known)
+            await connection.execute(self._begin)
+            locked = await self._lock(connection)
+            recorded = await self._find(connection, self._commands) if self.look_up_all else {}
+            decision = self._carried_out(recorded)
+            if decision is None:
+                decision = await self._decide(connection, locked, recorded)
+                if decision.entries:
+                    await write_decision(connection, self._statements, decision, locked)
+                    return await self._commit(connection, decision)
         except BaseException:
             await _roll_back(connection)
             raise
-        if not decision.entries or is_written:
-            await _roll_back(connection)
-            return decision.outcomes
-        self._unanswered.append(decision)
-        try:
-            await _commit(connection)
-        except (asyncpg.SerializationError, asyncpg.DeadlockDetectedError, asyncpg.IntegrityConstraintViolationError):
-            self._unanswered.pop()  # refused: this one will never be
-            await _roll_back(connection)
-            raise
-        except Exception as error:
-            connection.terminate()
-            raise ConnectionError("the connection was lost in COMMIT") from error
+        await _roll_back(connection)
         return decision.outcomes
 
-    async def _decide(self, connection: Connection) -> tuple[BatchDecision, bool]:
-        """What the batch comes to, and whether that is written already by an attempt that was not answered."""
+    def _carried_out(self, recorded: Mapping[RequestKey, Entry]) -> BatchDecision | None:
+        """The decision whose COMMIT was carried out although its answer was lost, if there is one."""
+        for decision in self._unanswered:
+            if all(recorded.get((entry.user_id, entry.request_id)) == entry for entry in decision.entries):
+                return decision
+        return None
+
+    async def _decide(
+        self, connection: Connection, locked: Mapping[str, Account], recorded: Mapping[RequestKey, Entry]
+    ) -> BatchDecision:
+        """What the batch comes to, knowing what `recorded` says. Raises `_OvertakenError` if that is newer than what is locked."""
         commands = self._commands
-        self._locked = locked = await self._lock(connection)
-        accounts = {command.user_id: Account(command.user_id) for command in commands} | locked
-        recorded = await self._find(connection, commands) if self.look_up_all else {}
-        for unanswered in self._unanswered:
-            if all(recorded.get((entry.user_id, entry.request_id)) == entry for entry in unanswered.entries):
-                return unanswered, True
         if any(user_id not in locked for user_id, _ in recorded):
             raise _OvertakenError
+        accounts = {command.user_id: Account(command.user_id) for command in commands} | dict(locked)
         decision = decide_batch(accounts, recorded, commands, self._now_us)
         if not self.look_up_all:
+            # A refused command claims nothing that could collide: whether it was recorded before has to be asked.
             refused = [
                 command
                 for command, outcome in zip(commands, decision.outcomes, strict=True)
@@ -167,43 +159,33 @@ class _Attempt:
             ]
             if refused and (recorded := await self._find(connection, refused)):
                 decision = decide_batch(accounts, recorded, commands, self._now_us)
-        return decision, False
+        return decision
+
+    async def _commit(self, connection: Connection, decision: BatchDecision) -> list[Outcome]:
+        """Send COMMIT. Raises `ConnectionError` when it is not known whether it was carried out."""
+        self._unanswered.append(decision)
+        try:
+            await _commit(connection)
+        except (asyncpg.SerializationError, asyncpg.DeadlockDetectedError):
+            self._unanswered.pop()  # refused: this one will never be
+            raise
+        except Exception as error:
+            connection.terminate()
+            raise ConnectionError("the connection was lost in COMMIT") from error
+        return decision.outcomes
 
     async def _lock(self, connection: Connection) -> dict[str, Account]:
         users = sorted({command.user_id for command in self._commands})
-        rows = await connection.fetch(self._statements.lock, _buckets(self._statements, users), users)
+        rows = await connection.fetch(self._statements.lock, buckets(self._statements, users), users)
         return {row[0]: account_from_row(row[0], row[1:]) for row in rows}
 
     async def _find(self, connection: Connection, commands: Sequence[Command]) -> dict[RequestKey, Entry]:
         keys = list({(command.user_id, command.request_id) for command in commands})
         users = [user_id for user_id, _ in keys]
         packed = [pack_request_id(request_id) for _, request_id in keys]
-        rows = await connection.fetch(self._statements.find, _buckets(self._statements, users), users, packed)
+        rows = await connection.fetch(self._statements.find, buckets(self._statements, users), users, packed)
         entries = [entry_from_row(row[0], row[1:]) for row in rows]
         return {(entry.user_id, entry.request_id): entry for entry in entries}
-
-
-async def _write(connection: Connection, statements: Statements, decision: BatchDecision, known: set[str]) -> None:
-    """Claim and write all that was decided. Raises if a row did not take it, so that nothing is committed by halves."""
-    accounts = sorted(decision.accounts.items(), key=lambda item: (bucket_of(item[0]), item[0]))
-    updated = {user_id: account_values(account) for user_id, account in accounts if user_id in known}
-    inserted = {user_id: account_values(account) for user_id, account in accounts if user_id not in known}
-    entries = [(entry.user_id, entry_values(entry)) for entry in decision.entries]
-    update = _arguments(statements, updated.items(), len(ACCOUNT))
-    insert = _arguments(statements, inserted.items(), len(ACCOUNT))
-    append = _arguments(statements, entries, len(ENTRY))
-    if statements.distributed:
-        steps = [
-            (statements.update_accounts, update, len(updated)),
-            (statements.insert_accounts, insert, len(inserted)),
-            (statements.insert_entries, append, len(entries)),
-        ]
-        for statement, arguments, rows in steps:
-            if rows:
-                _expect(rows, await connection.execute(statement, *arguments))
-    else:
-        arguments = [*update, *insert, *append, len(accounts)]
-        _expect(len(entries), await connection.execute(statements.write, *arguments))
 
 
 async def _commit(connection: Connection) -> None:
@@ -220,29 +202,3 @@ async def _roll_back(connection: Connection) -> None:
     except Exception:
         # The error that led here is the one to tell.
         connection.terminate()
-
-
-def _expect(rows: int, status: str) -> None:
-    """Compare with the number of rows at the end of a command's status."""
-    if status.rpartition(" ")[2] != str(rows):
-        raise LookupError(f"{rows} rows were to be written, the server answered {status!r}")
-
-
-def _buckets(statements: Statements, users: Sequence[str]) -> int | list[int]:
-    """The first argument of a statement: each row's bucket, or the one bucket of all."""
-    if statements.distributed:
-        return bucket_of(users[0]) if users else 0
-    return list(map(bucket_of, users))
-
-
-def _arguments(
-    statements: Statements, rows: Iterable[tuple[str, tuple[Any, ...]]], columns: int
-) -> Sequence[Sequence[Any] | int]:
-    """Rows of (user id, values) as a statement's arguments: bucket or buckets, user ids, then a list for each of the columns."""
-    rows = list(rows)
-    users = [user_id for user_id, _ in rows]
-    return [
-        _buckets(statements, users),
-        users,
-        *(zip(*(values for _, values in rows), strict=True) if rows else [()] * columns),
-    ]

@@ -21,11 +21,12 @@ from meterd_server.errors import StartupError, StoreUnavailable
 from meterd_server.model import Account
 from meterd_server.store.sqlite.listing import list_entries
 from meterd_server.store.sqlite.lockfile import LockFile
+from meterd_server.store.sqlite.moving import import_entries, list_users
 from meterd_server.store.sqlite.schema import migrate
 from meterd_server.store.sqlite.writer import Writer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from meterd_server.model import Command, Entry, Outcome
     from meterd_server.store.sqlite.rows import Held
@@ -175,6 +176,23 @@ class SqliteStore:
                 limit=limit,
             )
         except (sqlite3.Error, ValueError) as error:
+            raise StoreUnavailable(str(error)) from error
+
+    async def users(self, after: str | None, limit: int) -> list[Account]:
+        """See `MovableStore.users`: in the order of the user ids."""
+        connection, writer = self._active()
+        try:
+            return await connection.run(list_users, writer, after, limit)
+        except (sqlite3.Error, ValueError) as error:
+            raise StoreUnavailable(str(error)) from error
+
+    async def import_entries(self, entries: Sequence[Entry], accounts: Mapping[str, Account]) -> None:
+        """See `MovableStore.import_entries`."""
+        connection, writer = self._active()
+        try:
+            await connection.run(lambda _: import_entries(writer, entries, accounts))
+        except Exception as error:
+            await self._stop()
             raise StoreUnavailable(str(error)) from error
 
     async def _held(self, user_id: str) -> Held | None:
