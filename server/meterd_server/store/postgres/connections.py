@@ -53,6 +53,9 @@ class Connection(Protocol):
     def terminate(self) -> None: ...  # noqa: D102
 
 
+_TYPES = "SELECT $1::int2[], $2::int8[], $3::bytea[]"
+"""Asked once a connection: the driver looks a type up when it first meets it, which is not to be in a transaction."""
+
 Connect: TypeAlias = "Callable[..., Awaitable[Any]]"
 """Makes a connection as `asyncpg.connect` does."""
 
@@ -72,7 +75,7 @@ class Connections:
             min_size=self._size,
             max_size=self._size,
             max_inactive_connection_lifetime=0,
-            connect=self._connect,
+            connect=self._connected,
             reset=_leave_as_it_is,
             **self._options(),
         )
@@ -84,8 +87,7 @@ class Connections:
 
     async def connect(self) -> Connection:
         """A connection of one's own, to a server that says now that it takes writes."""
-        connection: Connection = await self._connect(**self._options())
-        return connection
+        return await self._connected(**self._options())
 
     @asynccontextmanager
     async def borrow(self) -> AsyncIterator[Connection]:
@@ -104,19 +106,26 @@ class Connections:
         try:
             with cut_off_after(BORROW_SECONDS_MAX, connection):
                 yield connection
-        finally:
+        except BaseException:
             connection.terminate()
+            raise
+        # The server is to have let go of it before the next one is made: it may have no more than it needs.
+        await _hang_up(connection)
 
     async def close(self) -> None:
         """Say goodbye to all, or hang up on a server that does not answer."""
         pool, self._pool = self._pool, None
-        if pool is None:
-            return
+        if pool:
+            await _hang_up(pool)
+
+    async def _connected(self, *args: Any, **options: Any) -> Connection:  # noqa: ANN401
+        connection: Connection = await self._connect(*args, **options)
         try:
-            async with asyncio.timeout(CLOSE_SECONDS_MAX):
-                await pool.close()
-        except (*CONNECTION_ERRORS, asyncpg.PostgresError):
-            pool.terminate()
+            await connection.fetch(_TYPES, [], [], [])
+        except BaseException:
+            connection.terminate()
+            raise
+        return connection
 
     def _options(self) -> dict[str, Any]:
         return {
@@ -143,3 +152,11 @@ class cut_off_after:  # noqa: N801 -- reads as what it does in a `with`
 
 async def _leave_as_it_is(_connection: Connection) -> None:
     """Spare the driver's reset query: all that this package sets ends with its transaction."""
+
+
+async def _hang_up(line: Any) -> None:  # noqa: ANN401 -- a connection or a pool
+    try:
+        async with asyncio.timeout(CLOSE_SECONDS_MAX):
+            await line.close()
+    except (*CONNECTION_ERRORS, asyncpg.PostgresError):
+        line.terminate()
