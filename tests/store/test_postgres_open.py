@@ -1,6 +1,7 @@
 """Opening a PostgreSQL database: what is refused and with which words, and that no word holds a password."""
 
 import asyncio
+import socket
 import sys
 from contextlib import asynccontextmanager
 from itertools import count
@@ -253,27 +254,18 @@ async def test_nobody_there(tmp_path, unused_port):
 
 
 @pytest.fixture
-async def unused_port():
+def unused_port():
     """Return a port at which nobody listens any more."""
-    server = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    server.close()
-    await server.wait_closed()
-    return port
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        return listening.getsockname()[1]
 
 
 async def test_a_server_that_says_nothing(monkeypatch):
     """A server that takes the connection and then is silent is given up in time."""
     monkeypatch.setattr("meterd_server.store.postgres.connections.CONNECT_SECONDS_MAX", 0.2)
-
-    async def listen(reader, writer):
-        await reader.read()
-        writer.close()
-
-    server = await asyncio.start_server(listen, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    assert "no answer in time" in await refusal(f"postgresql://ada:{SECRET}@127.0.0.1:{port}/x?sslmode=disable")
-    server.close()
+    with socket.create_server(("127.0.0.1", 0)) as listening:  # connections queue up, and nobody takes them
+        port = listening.getsockname()[1]
+        assert "no answer in time" in await refusal(f"postgresql://ada:{SECRET}@127.0.0.1:{port}/x?sslmode=disable")
 
 
 async def test_a_server_that_would_answer_too_early(role, database):
