@@ -68,7 +68,7 @@ $(GENERATOR)/.installed: requirements-protos.lock
 
 lock: $(INSTALLED)  ## pin what pyproject.toml and requirements-protos.in allow today, with hashes
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header \
-	  --upgrade --extra server --group dev -o requirements.lock pyproject.toml
+	  --upgrade --extra server --extra postgres --group dev -o requirements.lock pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header \
 	  --upgrade -o requirements-protos.lock requirements-protos.in
 

@@ -30,6 +30,7 @@ OTHER_VARIABLES = ("METERD_ADDRESS", "METERD_CONFIG")
 
 _UNIX_PATH_BYTES_MAX = 107
 _TCP = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):(?P<port>[0-9]{1,5})")
+_DB_SCHEMES = ("postgresql://", "postgres://")
 _CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -59,7 +60,14 @@ class Settings(BaseModel):
     )
     db: str = Field(
         default_factory=_default_db,
-        description="The SQLite file that holds the ledger, or :memory: for one that dies with the daemon.",
+        description="Where the ledger is: a SQLite file, postgresql://USER:PASSWORD@HOST/DATABASE, or :memory: for one that "
+        "dies with the daemon.",
+    )
+    db_connections: int = Field(
+        default=8,
+        ge=2,
+        le=1000,
+        description="How many connections to PostgreSQL the daemon keeps, 2 to 1000: half to write, half to read.",
     )
     prices: str = Field(
         default="",
@@ -117,10 +125,12 @@ class Settings(BaseModel):
     @classmethod
     def _check_db(cls, db: str) -> str:
         # The value is never repeated: a database address may hold a password.
-        if "://" in db:
-            raise ValueError("an address is not supported, only SQLite is: give the path of a file, or :memory:")
         if not db or _CONTROL_CHARACTER.search(db):
-            raise ValueError("not the path of a file, nor :memory:")
+            raise ValueError("not the path of a file, nor :memory:, nor postgresql://USER:PASSWORD@HOST/DATABASE")
+        if "://" in db:
+            if not db.startswith(_DB_SCHEMES):
+                raise ValueError("of addresses, only postgresql://USER:PASSWORD@HOST/DATABASE can be used")
+            return db
         return db if db == ":memory:" else str(Path(db).expanduser())
 
 

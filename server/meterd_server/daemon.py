@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ import uvloop
 
 from meterd import new_request_id
 from meterd_server import logs
-from meterd_server.errors import StartupError
+from meterd_server.errors import StartupError, StoreUnavailable
 from meterd_server.ledger import Ledger
 from meterd_server.prices import Prices
 from meterd_server.pricing import CardError
@@ -23,7 +24,7 @@ from meterd_server.rate_files import RateFileError, load_cards
 from meterd_server.rpc.handlers import no_log
 from meterd_server.rpc.server import Server
 from meterd_server.rpc.validate import Sources
-from meterd_server.store.sqlite import SqliteStore
+from meterd_server.store.engines import make_store, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _LEAVE_SECONDS = 0.1
+
+PRICES_SECONDS = 1.0
+"""How often a daemon that is not alone looks for rate cards that others have added."""
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -55,8 +59,8 @@ def run(settings: Settings, announce: Callable[[str], None]) -> int:
 
 
 def _open_store(settings: Settings) -> Store:
-    """The engine that --db names. The one place where engines are chosen."""
-    return SqliteStore(settings.db, accounts_max=settings.max_accounts_in_memory)
+    """The engine that --db names."""
+    return make_store(settings.db, accounts_max=settings.max_accounts_in_memory, connections=settings.db_connections)
 
 
 async def _serve(settings: Settings, announce: Callable[[str], None], log_call: LogCall) -> int:
@@ -65,9 +69,12 @@ async def _serve(settings: Settings, announce: Callable[[str], None], log_call: 
     store = _open_store(settings)
     await store.open()
     tasks: set[asyncio.Task[None]] = set()
+    following: asyncio.Task[None] | None = None
     try:
         prices = Prices(store, clock_us=_clock_us)
         await _load_prices(prices, settings.prices)
+        if store.shared:
+            following = asyncio.get_running_loop().create_task(_follow_prices(prices))
         ledger = Ledger(
             store,
             clock_us=_clock_us,
@@ -78,7 +85,7 @@ async def _serve(settings: Settings, announce: Callable[[str], None], log_call: 
         sources = Sources(new_request_id, prices)
         server = Server(ledger, sources, message_bytes_max=settings.max_message_bytes, log_call=log_call)
         address = await server.start(settings.listen)
-        log.info("serving on %s, database %s", address, settings.db)
+        log.info("serving on %s, database %s", address, shown(settings.db))
         announce(address)
         await stopping.wait()
         log.info("stopping: waiting up to %g s for calls under way", settings.shutdown_grace_seconds)
@@ -88,6 +95,8 @@ async def _serve(settings: Settings, announce: Callable[[str], None], log_call: 
         await asyncio.sleep(_LEAVE_SECONDS)
         await server.stop(settings.shutdown_grace_seconds)
     finally:
+        if following:
+            following.cancel()
         await store.close()
     log.info("stopped")
     return 0
@@ -108,6 +117,14 @@ async def _load_prices(prices: Prices, path: str) -> None:
         except CardError as error:
             raise StartupError(f"{path}: {error}") from error
         log.info("%d new rate cards from %s", added, path)
+
+
+async def _follow_prices(prices: Prices) -> None:
+    """Take in the cards that other daemons add. One that was added is in force everywhere after PRICES_SECONDS."""
+    while True:
+        await asyncio.sleep(PRICES_SECONDS)
+        with suppress(StoreUnavailable):
+            await prices.load()
 
 
 def _collect_garbage_rarely() -> None:

@@ -113,9 +113,15 @@ def test_a_bad_listen_address_says_why(listen, why):
     assert why in problem(environ={"METERD_LISTEN": listen})
 
 
-def test_a_database_address_is_refused_without_repeating_it():
-    """Only SQLite exists, and the address of another database may hold a password."""
-    text = problem({"db": "postgresql://meterd:secret@db/meterd"})
+def test_a_postgres_address_is_taken_as_it_is():
+    """The address of a PostgreSQL database is passed on unchanged, by either of its names."""
+    for url in ("postgresql://meterd:secret@db/meterd", "postgres://db:5433/meterd?schema=other"):
+        assert url == load_settings({"db": url}, {}).db
+
+
+def test_another_database_address_is_refused_without_repeating_it():
+    """The address of a database that meterd cannot use may hold a password."""
+    text = problem({"db": "mysql://meterd:secret@db/meterd"})
     assert text.startswith("--db: ")
     assert "secret" not in text
 
@@ -127,10 +133,10 @@ def test_the_database_path_may_name_the_home_folder(monkeypatch):
     assert ":memory:" == load_settings({"db": ":memory:"}, {}).db
 
 
-@pytest.mark.parametrize("db", ["a\x00b", "a\nb"])
+@pytest.mark.parametrize("db", ["a\x00b", "a\nb", "postgresql://a\nb"])
 def test_a_path_with_control_characters_is_refused(db):
     """Such a path is a mistake, and the file system's own error would not say so."""
-    assert "--db: not the path of a file, nor :memory:" == problem({"db": db})
+    assert problem({"db": db}).startswith("--db: not the path of a file, nor :memory:")
 
 
 @pytest.mark.parametrize(
@@ -142,6 +148,7 @@ def test_a_path_with_control_characters_is_refused(db):
         ("max_message_bytes", "1023", "'1023' should be greater than or equal to 1024"),
         ("max_message_bytes", "67108865", "'67108865' should be less than or equal to 67108864"),
         ("max_accounts_in_memory", "0", "'0' should be greater than or equal to 1"),
+        ("db_connections", "1", "'1' should be greater than or equal to 2"),
         ("max_queued_operations", "many", "'many' should be a valid integer"),
         ("commit_window_ms", "101", "'101' should be less than or equal to 100"),
         ("commit_window_ms", "nan", "'nan' should be a finite number"),

@@ -2,7 +2,14 @@
 
 import pytest
 
-from store.engines import ENGINES
+from store.engines import ENGINES, leave_postgres
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _servers():
+    """Leave no server behind."""
+    yield
+    leave_postgres()
 
 
 @pytest.fixture(params=ENGINES, ids=lambda engine: engine.name)

@@ -8,6 +8,7 @@ import typer
 import meterd
 from meterd_server.cli import account_commands
 from meterd_server.cli.bench import bench
+from meterd_server.cli.db_commands import db_app
 from meterd_server.cli.demo import demo
 from meterd_server.cli.exits import EXIT_HELP
 from meterd_server.cli.serve import serve
@@ -72,6 +73,7 @@ _add(
     serve,
     "meterd serve",
     "meterd serve --listen 127.0.0.1:0 --db :memory:",
+    "meterd serve --db 'postgresql://meterd:PASSWORD@db.example.com/meterd'",
     "meterd serve --listen unix:/run/meterd.sock --db /var/lib/meterd/meterd.sqlite3 --log-format json",
 )
 _add(
@@ -113,4 +115,5 @@ _add(
     "meterd bench",
     "meterd bench --address 127.0.0.1:50051 --seconds 10 --json",
 )
+app.add_typer(db_app, name="db")
 _add(version, "meterd version")

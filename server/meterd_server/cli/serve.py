@@ -25,7 +25,8 @@ def _setting(key: str, metavar: str | None = None) -> Any:  # noqa: ANN401 - typ
 def serve(
     *,
     listen: Annotated[str | None, _setting("listen", "ADDRESS")] = None,
-    db: Annotated[str | None, _setting("db", "PATH")] = None,
+    db: Annotated[str | None, _setting("db", "PATH|URL")] = None,
+    db_connections: Annotated[int | None, _setting("db_connections", "N")] = None,
     insecure: Annotated[bool | None, _setting("insecure")] = None,
     config: Annotated[
         Path | None,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from meterd_server.model import Account, Command, Entry, Outcome
     from meterd_server.pricing import RateCard
@@ -23,8 +23,13 @@ class Store(Protocol):
     says nothing of the next.
     """
 
-    lanes: int
-    """How many lanes there are: batches of different lanes may be committed at the same time."""
+    @property
+    def shared(self) -> bool:
+        """Whether other daemons may change what is stored meanwhile."""
+
+    @property
+    def lanes(self) -> int:
+        """How many lanes there are: batches of different lanes may be committed at the same time."""
 
     def lane_of(self, user_id: str) -> int:
         """The lane of a user, always the same, below `lanes`. A batch holds users of one lane only."""
@@ -67,3 +72,20 @@ class Store(Protocol):
 
     async def add_rate_cards(self, cards: Sequence[RateCard]) -> bool:
         """Keep cards, all or none, before this returns; False when somebody else has kept one of the same key meanwhile."""
+
+
+class MovableStore(Store, Protocol):
+    """What `meterd db move` asks of an engine beyond serving: walk through its users, and take in entries as they are."""
+
+    async def users(self, after: str | None, limit: int) -> list[Account]:
+        """Up to `limit` accounts with at least one entry, in an order of the engine's own that never changes.
+
+        Those that come after the user `after`; None begins with the first.
+        """
+
+    async def import_entries(self, entries: Sequence[Entry], accounts: Mapping[str, Account]) -> None:
+        """Write entries of another store as they are, in one transaction (PostgreSQL distributed: one a bucket).
+
+        Each user's entries go on where this store's end, in the order of their versions; `accounts` holds, for every user among
+        them, the account after the last. Raises `StoreUnavailable` if it is not known whether they were written.
+        """

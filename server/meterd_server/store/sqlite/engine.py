@@ -22,12 +22,13 @@ from meterd_server.model import Account
 from meterd_server.pricing import CardError
 from meterd_server.store.sqlite.listing import list_entries
 from meterd_server.store.sqlite.lockfile import LockFile
+from meterd_server.store.sqlite.moving import import_entries, list_users
 from meterd_server.store.sqlite.rates import add_cards, read_cards
 from meterd_server.store.sqlite.schema import migrate
 from meterd_server.store.sqlite.writer import Writer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from meterd_server.model import Command, Entry, Outcome
     from meterd_server.pricing import RateCard
@@ -93,6 +94,7 @@ class _Connection(aiosqlite.Connection):
 class SqliteStore:
     """`Store` in the SQLite file `path`, or in memory for ":memory:" (nothing survives; for tests and trials)."""
 
+    shared = False
     lanes = 1
 
     def __init__(
@@ -215,6 +217,23 @@ class SqliteStore:
         try:
             return await self._active()[0].run(add_cards, cards)
         except sqlite3.Error as error:
+            await self._stop()
+            raise StoreUnavailable(str(error)) from error
+
+    async def users(self, after: str | None, limit: int) -> list[Account]:
+        """See `MovableStore.users`: in the order of the user ids."""
+        connection, writer = self._active()
+        try:
+            return await connection.run(list_users, writer, after, limit)
+        except (sqlite3.Error, ValueError) as error:
+            raise StoreUnavailable(str(error)) from error
+
+    async def import_entries(self, entries: Sequence[Entry], accounts: Mapping[str, Account]) -> None:
+        """See `MovableStore.import_entries`."""
+        connection, writer = self._active()
+        try:
+            await connection.run(lambda _: import_entries(writer, entries, accounts))
+        except Exception as error:
             await self._stop()
             raise StoreUnavailable(str(error)) from error
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
-from meterd_server.model import Account, Entry, EntryKind, RateCardKey, Usage
-
-if TYPE_CHECKING:
-    from meterd_server.model import Labels
+from meterd_server.model import Account, Entry, EntryKind
+from meterd_server.store.texts import labels_of, labels_text, usage_of, usage_text
 
 ENTRY_COLUMNS = (
     "entry_id, account_id, version, previous_entry_id, kind, amount_microcents, balance_microcents, request_id, fingerprint, "
@@ -20,7 +17,6 @@ ACCOUNT_COLUMNS = (
     "account_id, version, last_entry_id, funded_microcents, spent_microcents, record_time_us, residue_picocents"
 )
 
-_to_json = json.JSONEncoder(separators=(",", ":")).encode
 _canonical_uuid = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}").fullmatch
 
 
@@ -57,11 +53,11 @@ def entry_row(entry_id: int, account_id: int, previous_entry_id: int, entry: Ent
         pack_request_id(entry.request_id),
         entry.fingerprint,
         entry.service or None,
-        _to_json(dict(entry.labels)) if entry.labels else None,
+        labels_text(entry.labels),
         entry.occur_time_us,
         entry.record_time_us,
         entry.residue_picocents,
-        usage_text(entry) if entry.usage else None,
+        usage_text(entry),
     )
 
 
@@ -78,28 +74,12 @@ def entry_from_row(user_id: str, row: tuple[Any, ...]) -> Entry:
         unpack_request_id(request_id),
         fingerprint,
         service or "",
-        _labels(labels),
+        labels_of(labels),
         occur_time_us,
         record_time_us,
         residue_picocents,
         *usage_of(usage),
     )
-
-
-def usage_text(entry: Entry) -> str:
-    """What an entry says of usage, as JSON: service, model, quantities, and the model and version of the card."""
-    if entry.usage is None or entry.rate_card is None:
-        raise ValueError("an entry without usage")
-    service, model, quantities = entry.usage
-    return _to_json((service, model, dict(quantities), entry.rate_card.model, entry.rate_card.version))
-
-
-def usage_of(text: str | None) -> tuple[Usage | None, RateCardKey | None]:
-    """Both parts of what `usage_text` wrote."""
-    if text is None:
-        return None, None
-    service, model, quantities, card_model, card_version = json.loads(text)
-    return Usage(service, model, tuple(sorted(quantities.items()))), RateCardKey(service, card_model, card_version)
 
 
 def account_row(held: Held) -> tuple[int, ...]:
@@ -112,7 +92,3 @@ def held_from_row(user_id: str, row: tuple[Any, ...]) -> Held:
     """The account of a row of ACCOUNT_COLUMNS."""
     account_id, version, last_entry_id, *totals = row
     return Held(account_id, last_entry_id, Account(user_id, version, *totals))
-
-
-def _labels(text: str | None) -> Labels:
-    return tuple(sorted(json.loads(text).items())) if text else ()

@@ -1,0 +1,33 @@
+"""Where engines are chosen: which store a database setting names."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from meterd_server.errors import StartupError
+from meterd_server.store.postgres.address import is_postgres, parse
+from meterd_server.store.sqlite import SqliteStore
+
+if TYPE_CHECKING:
+    from meterd_server.store import MovableStore
+
+
+def make_store(db: str, *, accounts_max: int = 100_000, connections: int = 8) -> MovableStore:
+    """The store that `db` names, not open yet: postgresql://…, the path of a SQLite file, or :memory:.
+
+    `accounts_max` bounds what SQLite caches; `connections` is how many PostgreSQL is asked for. Raises `StartupError`.
+    """
+    if not is_postgres(db):
+        return SqliteStore(db, accounts_max=accounts_max)
+    try:
+        from meterd_server.store.postgres.engine import PostgresStore  # noqa: PLC0415 -- the driver is an extra
+    except ModuleNotFoundError as error:
+        if error.name != "asyncpg":
+            raise
+        raise StartupError("PostgreSQL needs an extra: pip install 'meterd[server,postgres]'") from None
+    return PostgresStore(db, connections=connections)
+
+
+def shown(db: str) -> str:
+    """A database setting as a person may read it, without a password."""
+    return parse(db).place if is_postgres(db) else db

@@ -1,0 +1,80 @@
+"""Writing what was decided: rows whose keys are the claims, so that nobody else can write the same."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from meterd_server.store.postgres.buckets import bucket_of
+from meterd_server.store.postgres.rows import ACCOUNT, ENTRY, account_values, entry_values
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Sequence
+
+    from meterd_server.model import Account, Entry
+    from meterd_server.rules import BatchDecision
+    from meterd_server.store.postgres.connections import Connection
+    from meterd_server.store.postgres.statements import Statements
+
+COPY_ENTRIES_MIN = 100
+"""From how many entries on COPY is worth its two more ways to the server: it costs both sides a third less a row."""
+
+
+async def write_decision(
+    connection: Connection, statements: Statements, decision: BatchDecision, known: Collection[str]
+) -> None:
+    """Write all that was decided, inside a transaction: accounts in place of those `known`, then the entries.
+
+    Raises `asyncpg.UniqueViolationError` if a new user or a request id is there already, `LookupError` if a row did not take it.
+    """
+    # In one order for everyone: new users are what a rival may be waited for.
+    accounts = sorted(decision.accounts.values(), key=lambda account: (bucket_of(account.user_id), account.user_id))
+    updated = [account for account in accounts if account.user_id in known]
+    inserted = [account for account in accounts if account.user_id not in known]
+    entries = decision.entries
+    if not statements.distributed and len(entries) < COPY_ENTRIES_MIN:
+        update, insert = _accounts(statements, updated), _accounts(statements, inserted)
+        arguments = [*update, *insert, *_entries(statements, entries), len(accounts)]
+        _expect(len(entries), await connection.execute(statements.write, *arguments))
+        return
+    if updated:
+        _expect(len(updated), await connection.execute(statements.update_accounts, *_accounts(statements, updated)))
+    if inserted:
+        _expect(len(inserted), await connection.execute(statements.insert_accounts, *_accounts(statements, inserted)))
+    if statements.distributed:
+        status = await connection.execute(statements.insert_entries, *_entries(statements, entries))
+    else:
+        status = await connection.copy_records_to_table(
+            "entry",
+            schema_name=statements.schema,
+            columns=("bucket", "user_id", *(name for name, _ in ENTRY)),
+            records=[(bucket_of(entry.user_id), entry.user_id, *entry_values(entry)) for entry in entries],
+        )
+    _expect(len(entries), status)
+
+
+def buckets(statements: Statements, users: Sequence[str]) -> int | list[int]:
+    """The first argument of a statement: each row's bucket, or the one bucket of all."""
+    if statements.distributed:
+        return bucket_of(users[0]) if users else 0
+    return list(map(bucket_of, users))
+
+
+def _accounts(statements: Statements, accounts: Iterable[Account]) -> list[Any]:
+    return _arguments(statements, [(account.user_id, account_values(account)) for account in accounts], len(ACCOUNT))
+
+
+def _entries(statements: Statements, entries: Iterable[Entry]) -> list[Any]:
+    return _arguments(statements, [(entry.user_id, entry_values(entry)) for entry in entries], len(ENTRY))
+
+
+def _arguments(statements: Statements, rows: Sequence[tuple[str, tuple[Any, ...]]], columns: int) -> list[Any]:
+    """Rows of (user id, values) as a statement's arguments: bucket or buckets, user ids, then a list for each of the columns."""
+    users = [user_id for user_id, _ in rows]
+    lists = zip(*(values for _, values in rows), strict=True) if rows else [()] * columns
+    return [buckets(statements, users), users, *lists]
+
+
+def _expect(rows: int, status: str) -> None:
+    """Compare with the number of rows at the end of a command's status, so that nothing is committed by halves."""
+    if status.rpartition(" ")[2] != str(rows):
+        raise LookupError(f"{rows} rows were to be written, the server answered {status!r}")
