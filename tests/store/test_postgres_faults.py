@@ -67,7 +67,7 @@ async def locked_out():
         while not await connection.fetchval(  # noqa: ASYNC110 -- it is the database's event
             "SELECT count(*) FROM pg_locks WHERE NOT granted"
         ):
-            await asyncio.sleep(0.005)  # the database has no other way to tell
+            await asyncio.sleep(0.005)
     await connection.close()
 
 
