@@ -2,14 +2,7 @@
 
 import pytest
 
-from store.engines import ENGINES, leave_postgres
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _servers():
-    """Leave no server behind."""
-    yield
-    leave_postgres()
+from store.engines import ENGINES
 
 
 @pytest.fixture(params=ENGINES, ids=lambda engine: engine.name)

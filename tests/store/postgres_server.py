@@ -16,9 +16,9 @@ _START_SECONDS_MAX = 60
 
 
 class PostgresServer:
-    """A server that is started on making it. Ends with `stop`, and its folder with it."""
+    """A server that is started on making it; `of` another one, its replica. Ends with `stop`, and its folder with it."""
 
-    def __init__(self, *settings):
+    def __init__(self, *settings, of=None):
         self.folder = Path(tempfile.mkdtemp(prefix="meterd-pg-"))
         self._settings = settings
         self._as_user = {}
@@ -27,13 +27,19 @@ class PostgresServer:
         self._programs = package / "pginstall18" / "bin"
         if os.geteuid() == 0:
             self._become_nobody()
+        if of:
+            self._run("pg_basebackup", "-h", str(of.folder), "-U", "postgres", "-D", str(self._data), "-R", "--no-sync")
+        else:
+            self._make()
+        self.start()
+
+    def _make(self):
         self._run(
             "initdb", "-D", str(self._data), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"
         )
         # One role has to give a password; everybody else is let in.
         who = ("all guarded scram-sha-256", "all all trust", "replication all trust")
         (self._data / "pg_hba.conf").write_text("".join(f"local {rule}\n" for rule in who))
-        self.start()
 
     @property
     def _data(self):

@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     from meterd_server.store.postgres.connections import Connection
     from meterd_server.store.postgres.statements import Statements
 
+
+class ClaimedError(Exception):
+    """Something that was to be written is there already, or its place was taken: the batch is to be decided again."""
+
+
 COPY_ENTRIES_MIN = 100
 """From how many entries on COPY is worth its two more ways to the server: it costs both sides a third less a row."""
 
@@ -24,7 +29,7 @@ async def write_decision(
 ) -> None:
     """Write all that was decided, inside a transaction: accounts in place of those `known`, then the entries.
 
-    Raises `asyncpg.UniqueViolationError` if a new user or a request id is there already, `LookupError` if a row did not take it.
+    Raises `ClaimedError` or `asyncpg.UniqueViolationError` if a new user or a request id is there already.
     """
     # In one order for everyone: new users are what a rival may be waited for.
     accounts = sorted(decision.accounts.values(), key=lambda account: (bucket_of(account.user_id), account.user_id))
@@ -77,4 +82,4 @@ def _arguments(statements: Statements, rows: Sequence[tuple[str, tuple[Any, ...]
 def _expect(rows: int, status: str) -> None:
     """Compare with the number of rows at the end of a command's status, so that nothing is committed by halves."""
     if status.rpartition(" ")[2] != str(rows):
-        raise LookupError(f"{rows} rows were to be written, the server answered {status!r}")
+        raise ClaimedError(f"{rows} rows were to be written, the server answered {status!r}")

@@ -92,12 +92,13 @@ class Connections:
     @asynccontextmanager
     async def borrow(self) -> AsyncIterator[Connection]:
         """A connection of the pool. Cut off when it takes longer than BORROW_SECONDS_MAX: its user sees it as lost."""
-        connection = await self._pool.acquire(timeout=BORROW_SECONDS_MAX)
+        pool = self._pool  # `close` may forget it meanwhile
+        connection = await pool.acquire(timeout=BORROW_SECONDS_MAX)
         try:
             with cut_off_after(BORROW_SECONDS_MAX, connection):
                 yield connection
         finally:
-            await self._pool.release(connection)
+            await pool.release(connection)
 
     @asynccontextmanager
     async def fresh(self) -> AsyncIterator[Connection]:

@@ -22,6 +22,9 @@ BEGIN = """
 """Opens a transaction that nothing cancels in its COMMIT, that lets go of its locks if its daemon hangs (before others give up
 waiting for them), and whose plans go by primary key even where a table has never been analyzed."""
 
+_UNLESS_CLAIMED = " ON CONFLICT (bucket, user_id, request_id) DO NOTHING"
+"""A request id that is there already is nothing for the server's log: the rows that were not written are missed by their number."""
+
 COMMIT = "COMMIT"
 ROLLBACK = "ROLLBACK"
 
@@ -46,7 +49,7 @@ class Statements(NamedTuple):
     insert_accounts: str
     """Claims new users: ($1 buckets, $2 user ids, then ACCOUNT), in order. A rival's claim is waited for."""
     insert_entries: str
-    """Claims request ids with their entries: ($1 buckets, $2 user ids, then ENTRY)."""
+    """Claims request ids with their entries: ($1 buckets, $2 user ids, then ENTRY). One that is claimed already is left out."""
     write: str
     """The three above in one statement, their arguments one after the other; the entries only if every account was."""
     account: str
@@ -89,7 +92,7 @@ def make_statements(schema: str, *, distributed: bool) -> Statements:
         " AND entry.request_id = given.request_id",
         update_accounts=update_accounts,
         insert_accounts=insert_accounts,
-        insert_entries=insert_entries,
+        insert_entries=insert_entries + _UNLESS_CLAIMED,
         write=_together(update_accounts, insert_accounts, insert_entries),
         account=f"SELECT {_ACCOUNT_NAMES} FROM {account} WHERE bucket = $1 AND user_id = $2",
         oldest_entries=f"{listed} ORDER BY bucket, user_id, version LIMIT $5",
@@ -124,7 +127,7 @@ def _together(update_accounts: str, insert_accounts: str, insert_entries: str) -
         f"WITH updated AS ({update_accounts} RETURNING 1),"
         f" inserted AS ({_renumbered(insert_accounts, account_arguments)} RETURNING 1)"
         f" {_renumbered(insert_entries, 2 * account_arguments)}"
-        f" WHERE (SELECT count(*) FROM updated) + (SELECT count(*) FROM inserted) = ${last}::int8"
+        f" WHERE (SELECT count(*) FROM updated) + (SELECT count(*) FROM inserted) = ${last}::int8{_UNLESS_CLAIMED}"
     )
 
 

@@ -28,7 +28,7 @@ import asyncpg
 
 from meterd_server.model import Account, Check, Rejection
 from meterd_server.rules import decide_batch
-from meterd_server.store.postgres.claim import buckets, write_decision
+from meterd_server.store.postgres.claim import ClaimedError, buckets, write_decision
 from meterd_server.store.postgres.connections import CONNECTION_ERRORS
 from meterd_server.store.postgres.rows import (
     account_from_row,
@@ -55,10 +55,6 @@ _JITTER_SECONDS = 0.02
 """The first pause after a deadlock or a serialization failure, at most; it doubles."""
 
 
-class _OvertakenError(Exception):
-    """A rival made a user known between the locking and the looking up."""
-
-
 class Writer:
     """Commits batches. `begin` is the statement that opens a transaction. Raises what the driver raises, when all was tried."""
 
@@ -76,7 +72,7 @@ class Writer:
                 # After a connection was lost the pool's others may lead to a server that is not the primary any more.
                 async with self._connections.fresh() if lost else self._connections.borrow() as connection:
                     return await attempt.run(connection)
-            except (asyncpg.UniqueViolationError, _OvertakenError):
+            except (asyncpg.UniqueViolationError, ClaimedError):
                 pause_seconds = 0.0  # whoever was first has committed
             except (asyncpg.SerializationError, asyncpg.DeadlockDetectedError):
                 pause_seconds = random.uniform(0, _JITTER_SECONDS * 2**number)  # noqa: S311 -- jitter is no secret
@@ -92,7 +88,7 @@ class Writer:
     async def write(self, decision: BatchDecision, known: Iterable[str]) -> None:
         """Write what was decided elsewhere, in one transaction: entries as they are, accounts in place of those `known`.
 
-        Raises `asyncpg.UniqueViolationError` if any of it is there already.
+        Raises `ClaimedError` or `asyncpg.UniqueViolationError` if any of it is there already.
         """
         async with self._connections.borrow() as connection:
             try:
@@ -144,10 +140,10 @@ class _Attempt:
     async def _decide(
         self, connection: Connection, locked: Mapping[str, Account], recorded: Mapping[RequestKey, Entry]
     ) -> BatchDecision:
-        """What the batch comes to, knowing what `recorded` says. Raises `_OvertakenError` if that is newer than what is locked."""
+        """What the batch comes to, knowing what `recorded` says. Raises `ClaimedError` if that is newer than what is locked."""
         commands = self._commands
         if any(user_id not in locked for user_id, _ in recorded):
-            raise _OvertakenError
+            raise ClaimedError  # a rival made the user known between the locking and the looking up
         accounts = {command.user_id: Account(command.user_id) for command in commands} | dict(locked)
         decision = decide_batch(accounts, recorded, commands, self._now_us)
         if not self.look_up_all:
