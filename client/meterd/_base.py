@@ -29,6 +29,8 @@ class BaseClient:
         timeout_seconds: float,
         retry: RetryPolicy,
         channel_options: Sequence[tuple[str, str | int]],
+        *,
+        coalesce: bool,
     ) -> None:
         if address.startswith(("http://", "https://")):
             raise ValueError(f'address must be "host:port" or "unix:/path", not {address!r}')
@@ -36,6 +38,7 @@ class BaseClient:
         self._timeout_seconds = check_timeout(timeout_seconds)
         self._retry = retry
         self._channel_options = tuple((_CHANNEL_OPTIONS | dict(channel_options)).items())
+        self._coalesce = coalesce
         self._closed = False
 
     def _start(self, timeout_seconds: float | None) -> Attempts:
