@@ -14,7 +14,6 @@ from meterd._calls import Call, Stubs
 from meterd._gathering import Asking, Gathering, Outcome, Signal
 from meterd._retry import Attempts
 from meterd._status import error_from
-from meterd.errors import Error
 from meterd.v1 import metering_pb2
 
 
@@ -72,11 +71,7 @@ class AsyncExchange:
                 self._leave(task)
         if outcome is Signal.ALONE:
             return await self._send_alone(call, attempts)
-        if outcome is Signal.CLOSED:
-            self._check_open()
-        if isinstance(outcome, Error):
-            raise outcome
-        return outcome
+        return _gathering.response_from(task, outcome)
 
     async def close(self) -> None:
         """Let nobody wait any more. `check_open` has to raise by now."""

@@ -18,7 +18,6 @@ from meterd._calls import Call, Stubs
 from meterd._gathering import Asking, Gathering, Outcome, Signal
 from meterd._retry import Attempts
 from meterd._status import error_from
-from meterd.errors import Error
 from meterd.v1 import metering_pb2
 
 
@@ -75,13 +74,7 @@ class BlockingExchange:
             _gathering.interrupted(self._make_way(thread))
         if outcome is Signal.ALONE:
             return self._send_alone(call, attempts)
-        if outcome is Signal.CLOSED:
-            self._check_open()
-        if outcome is None:
-            raise _gathering.timed_out(thread)
-        if isinstance(outcome, Error):
-            raise outcome
-        return outcome
+        return _gathering.response_from(thread, outcome)
 
     def close(self) -> None:
         """Let nobody wait any more. `check_open` has to raise by now."""

@@ -152,6 +152,17 @@ def interrupted(batch: Iterable[Asking]) -> None:
         asking.tell(errors.UnavailableError(message, request_id=asking.call.request_id))
 
 
+def response_from(asking: Asking, outcome: Outcome | None) -> Message:
+    """Return the response that a caller was told; raise what it was told instead, or that it was told nothing in time."""
+    if isinstance(outcome, Message):
+        return outcome
+    if isinstance(outcome, errors.Error):
+        raise outcome
+    if outcome is None:
+        raise timed_out(asking)
+    raise RuntimeError("this client is closed; make a new one")
+
+
 def timed_out(asking: Asking) -> errors.DeadlineExceededError:
     """Return the error of a caller who has waited long enough."""
     return errors.DeadlineExceededError("no answer within the timeout", request_id=asking.call.request_id)
