@@ -23,7 +23,11 @@ class _Task(Asking):
     __slots__ = ("future",)
 
     def __init__(
-        self, call: Call[Any], operation: metering_pb2.Operation, deadline: float, future: asyncio.Future[Outcome]
+        self,
+        call: Call[Any],
+        operation: metering_pb2.Operation,
+        deadline: float,
+        future: asyncio.Future[Outcome | None],
     ) -> None:
         super().__init__(call, operation, deadline)
         self.future = future
@@ -31,6 +35,12 @@ class _Task(Asking):
     def tell(self, outcome: Outcome) -> None:
         if not self.future.done():
             self.future.set_result(outcome)
+
+    def lead(self, batch: list[Any]) -> None:
+        """Let the task send a batch that it is alone in."""
+        self.leads = batch
+        if not self.future.done():
+            self.future.set_result(None)
 
 
 class AsyncExchange:
@@ -64,7 +74,7 @@ class AsyncExchange:
         except asyncio.CancelledError:
             self._leave(task)
             raise
-        if outcome is Signal.LEAD:
+        if task.leads is not None:
             try:
                 return await self._send_alone(call, attempts)
             finally:
@@ -106,8 +116,7 @@ class AsyncExchange:
         self._flush_is_due = False
         while batch := self._gathering.take():
             if len(batch) == 1:
-                batch[0].leads = batch
-                batch[0].tell(Signal.LEAD)
+                batch[0].lead(batch)
             else:
                 carrier = self._loop.create_task(self._carry(batch), name="meterd batch")
                 self._carriers.add(carrier)

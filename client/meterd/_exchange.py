@@ -24,24 +24,31 @@ from meterd.v1 import metering_pb2
 class _Thread(Asking):
     """A thread that waits for its operation's outcome."""
 
-    __slots__ = ("_outcome", "_told")
+    __slots__ = ("_woken", "outcome")
 
     def __init__(self, call: Call[Any], operation: metering_pb2.Operation, deadline: float) -> None:
         super().__init__(call, operation, deadline)
-        self._outcome: Outcome | None = None
-        self._told = threading.Lock()  # the lightest thing to wait for: held until there is something to tell
-        self._told.acquire()
+        self.outcome: Outcome | None = None
+        self._woken = threading.Lock()  # the lightest thing to wait for: held until there is news
+        self._woken.acquire()
 
     def tell(self, outcome: Outcome) -> None:
-        if self._outcome is None:
-            self._outcome = outcome
-            self._told.release()
+        if self.outcome is None:
+            self.outcome = outcome
+            self._wake()
 
-    def wait(self) -> Outcome | None:
-        """Return the outcome, and be ready for another; None when there is none by the deadline."""
-        self._told.acquire(timeout=max(0.0, self.deadline - time.monotonic()))
-        outcome, self._outcome = self._outcome, None
-        return outcome
+    def lead(self, batch: list[Any]) -> None:
+        """Let the thread send a batch that it is in."""
+        self.leads = batch
+        self._wake()
+
+    def wait(self) -> None:
+        """Wait until the thread is told something or leads, or until its deadline."""
+        self._woken.acquire(timeout=min(max(0.0, self.deadline - time.monotonic()), threading.TIMEOUT_MAX))
+
+    def _wake(self) -> None:
+        if self._woken.locked():  # a leader is told its own outcome when it has long been awake
+            self._woken.release()
 
 
 class BlockingExchange:
@@ -66,15 +73,15 @@ class BlockingExchange:
             with self._lock:
                 self._gathering.add(thread)
                 self._appoint()
-            outcome = thread.wait()
-            if outcome is Signal.LEAD:
-                outcome = self._lead(thread, attempts)
+            thread.wait()
+            if thread.leads is not None:
+                self._lead(thread, thread.leads, attempts)
         finally:
             # However this ends, with KeyboardInterrupt too, nobody goes on waiting for a thread that is gone.
             _gathering.interrupted(self._make_way(thread))
-        if outcome is Signal.ALONE:
+        if thread.outcome is Signal.ALONE:
             return self._send_alone(call, attempts)
-        return _gathering.response_from(thread, outcome)
+        return _gathering.response_from(thread, thread.outcome)
 
     def close(self) -> None:
         """Let nobody wait any more. `check_open` has to raise by now."""
@@ -91,14 +98,14 @@ class BlockingExchange:
             raise
         return response
 
-    def _lead(self, thread: _Thread, attempts: Attempts) -> Outcome | None:
-        """Send the batch that a thread leads, tell the others in it what became of it, and return the thread's own outcome."""
-        batch = thread.leads or []
+    def _lead(self, thread: _Thread, batch: list[_Thread], attempts: Attempts) -> None:
+        """Send the batch that a thread leads, and tell everyone in it what became of it."""
         if len(batch) == 1:
             try:
-                return self._send_alone(thread.call, attempts)
+                thread.tell(self._send_alone(thread.call, attempts))
             finally:
                 self._make_way(thread)
+            return
         try:
             request = _gathering.request_from(batch)
             response = _calls.BATCH(self._stubs)(request, timeout=_gathering.remaining_seconds(batch))
@@ -112,7 +119,6 @@ class BlockingExchange:
             if isinstance(error, ValueError):
                 self._check_open()
             raise
-        return thread.wait()
 
     def _make_way(self, thread: _Thread) -> list[_Thread]:
         """Forget a thread and appoint the next leaders; return the batch that it led, if it still did."""
@@ -126,8 +132,7 @@ class BlockingExchange:
         """Let the next batches be sent, each by the one in it who can wait longest. The lock is held."""
         while batch := self._gathering.take():
             leader = max(batch, key=_deadline)
-            leader.leads = batch
-            leader.tell(Signal.LEAD)
+            leader.lead(batch)
 
 
 _deadline: Callable[[_Thread], float] = attrgetter("deadline")

@@ -32,8 +32,6 @@ SHARE_MIN = 32
 class Signal(Enum):
     """What a caller may be told instead of an answer."""
 
-    LEAD = "lead"
-    """Send the batch that you lead, tell the others in it what became of it, and leave."""
     ALONE = "alone"
     """Send your operation by itself: this daemon does not take it in a batch."""
     CLOSED = "closed"
@@ -58,7 +56,7 @@ class Asking:
         """The batch that this caller answers for, itself included: under way until it leaves."""
 
     def tell(self, outcome: Outcome) -> None:
-        """Let the caller go on with this; does nothing when it has gone already."""
+        """Let the caller go on with this; does nothing when it knows already, or is gone."""
         raise NotImplementedError
 
 

@@ -43,7 +43,8 @@ class AsyncClient(BaseClient):
         coalesce: bool = True,
         channel_options: Sequence[tuple[str, str | int]] = (),
     ) -> None:
-        super().__init__(address, timeout_seconds, retry, channel_options, coalesce=coalesce)
+        super().__init__(address, timeout_seconds, retry, channel_options)
+        self._coalesce = coalesce
         self._loop: asyncio.AbstractEventLoop | None = None
         self._channel: grpc.aio.Channel | None = None
         self._exchange: AsyncExchange | None = None
@@ -175,13 +176,13 @@ class AsyncClient(BaseClient):
 
     async def close(self) -> None:
         """Close the connection. Calls of other tasks that are under way raise RuntimeError; a second close does nothing."""
-        self._closed = True
+        self._lifetime.closed = True
         if self._exchange is not None and self._channel is not None:
             await self._exchange.close()
             await self._channel.close()
 
     async def __aenter__(self) -> Self:
-        self._check_open()
+        self._lifetime.check_open()
         return self
 
     async def __aexit__(
@@ -212,12 +213,12 @@ class AsyncClient(BaseClient):
             call = page_call(page_token=page.next_page_token)
 
     def _connected(self) -> AsyncExchange:
-        self._check_open()
+        self._lifetime.check_open()
         loop = asyncio.get_running_loop()
         if self._exchange is None:
             self._loop = loop
             self._channel = grpc.aio.insecure_channel(self._address, self._channel_options)
-            self._exchange = AsyncExchange(Stubs(self._channel), self._check_open, coalesce=self._coalesce)
+            self._exchange = AsyncExchange(Stubs(self._channel), self._lifetime.check_open, coalesce=self._coalesce)
         elif self._loop is not loop:
             raise RuntimeError("this AsyncClient belongs to another event loop; make one for each loop")
         return self._exchange

@@ -1,6 +1,5 @@
 """The blocking client."""
 
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -12,15 +11,15 @@ import grpc
 
 from meterd import _calls
 from meterd._base import DEFAULT_ADDRESS, BaseClient
-from meterd._calls import Call, ResultT, Stubs
-from meterd._exchange import BlockingExchange
+from meterd._calls import Call, ResultT
+from meterd._connection import Connection
 from meterd._retry import DEFAULT_RETRY, RetryPolicy
 from meterd.errors import Error
 from meterd.types import Balance, CheckResult, Entry, EntryPage, Recorded
 
 
 class Client(BaseClient):
-    """Asks and tells a meterd daemon, blocking; one client may serve all threads of a process.
+    """Asks and tells a meterd daemon, blocking; one client may serve all threads of a process, and of those it forks.
 
     `address` is "host:port" or "unix:/path"; the connection is made by the first call. `timeout_seconds` covers a call
     with all its retries, unless the call names its own. `channel_options` are gRPC's, and win over this client's.
@@ -41,10 +40,9 @@ class Client(BaseClient):
         coalesce: bool = True,
         channel_options: Sequence[tuple[str, str | int]] = (),
     ) -> None:
-        super().__init__(address, timeout_seconds, retry, channel_options, coalesce=coalesce)
-        self._lock = threading.Lock()
-        self._channel: grpc.Channel | None = None
-        self._exchange: BlockingExchange | None = None
+        super().__init__(address, timeout_seconds, retry, channel_options)
+        open_channel = partial(grpc.insecure_channel, self._address, self._channel_options)
+        self._connection = Connection(open_channel, self._lifetime.check_open, coalesce=coalesce)
         self._sleep: Callable[[float], None] = time.sleep
 
     def check(
@@ -173,14 +171,11 @@ class Client(BaseClient):
 
     def close(self) -> None:
         """Close the connection. Calls of other threads that are under way fail; a second close does nothing."""
-        with self._lock:
-            self._closed = True
-            if self._exchange is not None and self._channel is not None:
-                self._channel.close()
-                self._exchange.close()
+        self._lifetime.closed = True
+        self._connection.close()
 
     def __enter__(self) -> Self:
-        self._check_open()
+        self._lifetime.check_open()
         return self
 
     def __exit__(
@@ -192,7 +187,7 @@ class Client(BaseClient):
         attempts = self._start(timeout_seconds)
         while True:
             try:
-                return call.parse(self._connected().send(call, attempts))
+                return call.parse(self._connection.exchange().send(call, attempts))
             except Error as error:
                 pause_seconds = attempts.pause_seconds_after(error)
                 if pause_seconds is None:
@@ -208,12 +203,3 @@ class Client(BaseClient):
             if not page.next_page_token:
                 return
             call = page_call(page_token=page.next_page_token)
-
-    def _connected(self) -> BlockingExchange:
-        # Made by the first call, so that a process may fork after it has made its client.
-        with self._lock:
-            self._check_open()
-            if self._exchange is None:
-                self._channel = grpc.insecure_channel(self._address, self._channel_options)
-                self._exchange = BlockingExchange(Stubs(self._channel), self._check_open, coalesce=self._coalesce)
-            return self._exchange
