@@ -68,4 +68,5 @@ def test_sums_are_exact(run_daemon, crowd):
         sum(balance.version for balance in balances),
     )
     assert {f"{amount}" for amount in amounts} == {entry.request_id for entry in entries}
+    assert 0 == daemon.stop()  # with which the last lines of the log are written
     assert any(line["method"].endswith("/Batch") for line in daemon.log("call"))
