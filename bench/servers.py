@@ -96,8 +96,13 @@ def meterd(processors: Processors, database: Path, *flags: str, name: str = "met
 
 def measure(server: Server, processors: Processors, load: Load) -> Measured:
     """One round of load. Ends the program when a call fails: the round would count for nothing."""
+    return measure_with(server, processors, "meterd_server.load", server.address, json.dumps(load._asdict()))
+
+
+def measure_with(server: Server, processors: Processors, *arguments: str) -> Measured:
+    """One round of what a module puts on the server and prints as `meterd_server.load.Figures`; else as `measure`."""
     before = server.processor_seconds()
-    command = _pinned(processors, "meterd_server.load", server.address, json.dumps(load._asdict()))
+    command = _pinned(processors, *arguments)
     taken = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     if taken["errors"]:
         raise SystemExit(f"{taken['errors']} calls to {server.name} failed: the round counts for nothing")
