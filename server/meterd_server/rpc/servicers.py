@@ -16,7 +16,7 @@ from meterd_server.rpc.status import RequestError, Violation, from_rejection, in
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from meterd_server.ledger import Ledger
+    from meterd_server.ledger import AnyLedger
 
 PAGE_SIZE_DEFAULT = 100
 PAGE_SIZE_MAX = 1000
@@ -27,7 +27,7 @@ _NEWEST_FIRST = {"": True, "version desc": True, "version": False, "version asc"
 class MeteringService:
     """meterd.v1.MeteringService."""
 
-    def __init__(self, ledger: Ledger, make_request_id: Callable[[], str]) -> None:
+    def __init__(self, ledger: AnyLedger, make_request_id: Callable[[], str]) -> None:
         self._ledger = ledger
         self._make_request_id = make_request_id
 
@@ -78,7 +78,7 @@ async def _answer(work: Work, error: Exception | None) -> metering_pb2.StreamRes
     try:
         if error is None:
             await work.finish(response.results)
-    except StoreUnavailable as failed:
+    except (Overloaded, StoreUnavailable) as failed:
         error = failed
     if error is not None:
         work.fail(error, response.results)
@@ -88,7 +88,7 @@ async def _answer(work: Work, error: Exception | None) -> metering_pb2.StreamRes
 class LedgerService:
     """meterd.v1.LedgerService."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: AnyLedger) -> None:
         self._ledger = ledger
 
     async def GetBalance(self, request: ledger_pb2.GetBalanceRequest) -> ledger_pb2.GetBalanceResponse:  # noqa: N802

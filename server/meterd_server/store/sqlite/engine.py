@@ -37,10 +37,10 @@ _T = TypeVar("_T")
 
 MEMORY = ":memory:"
 
-_AT_ONCE_OPERATIONS_MAX = 256
+AT_ONCE_OPERATIONS_MAX = 256
 """The largest batch that is committed on the event loop's own thread: about two milliseconds."""
 
-_SLOW_SECONDS = 0.01
+AT_ONCE_SECONDS_MAX = 0.01
 """A commit there that took longer met a slow disk, or a checkpoint: the next ones, for a while, leave the event loop free."""
 
 _SLOW_PAUSE_SECONDS = 0.5
@@ -88,7 +88,11 @@ class _Connection(aiosqlite.Connection):
 
 
 class SqliteStore:
-    """`Store` in the SQLite file `path`, or in memory for ":memory:" (nothing survives; for tests and trials)."""
+    """`Store` in the SQLite file `path`, or in memory for ":memory:" (nothing survives; for tests and trials).
+
+    `at_once_operations_max` and `at_once_seconds_max` say how long the event loop may be held up by a commit: it takes as long as
+    gRPC can spare when there is a server on the loop, and longer when there is none.
+    """
 
     lanes = 1
 
@@ -97,10 +101,14 @@ class SqliteStore:
         path: str | Path,
         *,
         accounts_max: int = 100_000,
+        at_once_operations_max: int = AT_ONCE_OPERATIONS_MAX,
+        at_once_seconds_max: float = AT_ONCE_SECONDS_MAX,
         connect: Callable[..., sqlite3.Connection] = sqlite3.connect,
     ) -> None:
         self._place = str(path)
         self._accounts_max = accounts_max
+        self._at_once_operations_max = at_once_operations_max
+        self._at_once_seconds_max = at_once_seconds_max
         self._connect = connect
         self._lock = None if self._place == MEMORY else LockFile(Path(path))
         self._connection: _Connection | None = None
@@ -154,7 +162,7 @@ class SqliteStore:
         """See `Store.commit_at_once`: beside a busy event loop, a commit on a thread takes four times as long."""
         connection, writer = self._active()
         started = time.monotonic()
-        if not connection.idle or len(commands) > _AT_ONCE_OPERATIONS_MAX or started < self._slow_until_seconds:
+        if not connection.idle or len(commands) > self._at_once_operations_max or started < self._slow_until_seconds:
             return None
         try:
             return writer.commit(commands, now_us)
@@ -163,7 +171,7 @@ class SqliteStore:
             raise StoreUnavailable(str(error)) from error
         finally:
             ended = time.monotonic()
-            if ended - started > _SLOW_SECONDS:
+            if ended - started > self._at_once_seconds_max:
                 self._slow_until_seconds = ended + _SLOW_PAUSE_SECONDS
 
     def lane_of(self, user_id: str) -> int:
