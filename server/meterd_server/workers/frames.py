@@ -5,6 +5,7 @@ marshal knows neither NamedTuples nor enums. What a worker knows of an outcome f
 
 from __future__ import annotations
 
+from asyncio import CancelledError
 from typing import TYPE_CHECKING, Any
 
 from meterd_server.errors import Overloaded, Reason, StoreUnavailable
@@ -139,6 +140,8 @@ def unpack_entry(row: Row) -> Entry:
 
 def pack_error(error: BaseException) -> str:
     """What `unpack_error` takes. An error's text stays where the log of its cause is."""
+    if isinstance(error, CancelledError):
+        return StoreUnavailable.__name__
     return type(error).__name__ if isinstance(error, Overloaded | StoreUnavailable) else ""
 
 

@@ -50,7 +50,7 @@ class LedgerEnd:
         try:
             answer = self._ledger.submit_all(commands, callers=callers)
         except (Overloaded, StoreUnavailable) as error:
-            self._send((ToWorker.ANSWER, number, pack_error(error), None))
+            self._refuse(number, error)
             return
         if answer.done():
             self._committed(number, commands, answer)
@@ -58,10 +58,12 @@ class LedgerEnd:
             answer.add_done_callback(partial(self._committed, number, commands))
 
     def _committed(self, number: int, commands: Sequence[Command], answer: asyncio.Future[list[Outcome]]) -> None:
-        if error := answer.exception():
+        try:
+            outcomes = answer.result()
+        except (Exception, asyncio.CancelledError) as error:
             self._refuse(number, error)
         else:
-            self._send((ToWorker.ANSWER, number, None, pack_outcomes(commands, answer.result())))
+            self._send((ToWorker.ANSWER, number, None, pack_outcomes(commands, outcomes)))
 
     def _read(self, number: int, reading: Coroutine[Any, Any, list[tuple[Any, ...]]]) -> None:
         task = asyncio.ensure_future(self._answer(number, reading))
@@ -71,7 +73,8 @@ class LedgerEnd:
     async def _answer(self, number: int, reading: Coroutine[Any, Any, list[tuple[Any, ...]]]) -> None:
         try:
             rows = await reading
-        except Exception as error:  # whatever it is, the worker's callers must not wait for ever
+        except (Exception, asyncio.CancelledError) as error:
+            # Whatever it is, and whoever cancelled what, the worker's callers must not wait for ever.
             self._refuse(number, error)
         else:
             self._send((ToWorker.ANSWER, number, None, rows))

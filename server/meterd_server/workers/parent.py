@@ -65,6 +65,8 @@ class Workers:
             ready.result()
         if late:
             raise StartupError(f"a worker did not answer within {_START_SECONDS} s")
+        for number, child in self._children.items():
+            log.info("worker %d is process %d", number, child.pid)
 
     def set_serving(self, serving: bool) -> None:
         """Tell health checks, in every worker."""
@@ -87,7 +89,6 @@ class Workers:
         child = self._children[number] = await Child.start(self._settings, self._ledger)
         if not self._serving:
             child.send((ToWorker.HEALTH, False))
-        log.info("worker %d is process %d", number, child.pid)
         return child
 
     async def _keep(self, number: int) -> None:
@@ -103,9 +104,12 @@ class Workers:
             await asyncio.sleep(pause)
             started = time.monotonic()
             try:
-                await (await self._spawn(number)).ready
+                child = await self._spawn(number)
+                await child.ready
             except (StartupError, OSError) as error:
                 log.error("worker %d does not start: %s", number, error)  # noqa: TRY400 -- the trace says nothing more
+            else:
+                log.info("worker %d is process %d", number, child.pid)
 
     async def _end_all(self, grace_seconds: float) -> None:
         children = list(self._children.values())
