@@ -39,7 +39,7 @@ async def test_both_ways_write_one_ledger(store):
 
 async def test_a_large_batch_is_left_to_the_thread(store):
     """What would hold the event loop up for long is declined, and nothing of it is written."""
-    many = [cost("alice", 1) for _ in range(engine._AT_ONCE_OPERATIONS_MAX + 1)]
+    many = [cost("alice", 1) for _ in range(engine.AT_ONCE_OPERATIONS_MAX + 1)]
     assert store.commit_at_once(many, 1) is None
     assert 0 == (await store.account("alice")).version
     assert len(many) - 1 == len(store.commit_at_once(many[1:], 1))
@@ -67,7 +67,7 @@ async def test_a_slow_disk_is_left_to_the_thread(store, monkeypatch):
 
     def slow(*args):
         nonlocal now_seconds
-        now_seconds += 2 * engine._SLOW_SECONDS
+        now_seconds += 2 * engine.AT_ONCE_SECONDS_MAX
         return commit(*args)
 
     monkeypatch.setattr(store._writer, "commit", slow)

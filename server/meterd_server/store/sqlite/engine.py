@@ -23,7 +23,7 @@ from meterd_server.pricing import CardError
 from meterd_server.store.sqlite.listing import list_entries
 from meterd_server.store.sqlite.lockfile import LockFile
 from meterd_server.store.sqlite.moving import import_entries, list_users
-from meterd_server.store.sqlite.rates import add_cards, read_cards
+from meterd_server.store.sqlite.rates import add_cards, count_cards, read_cards
 from meterd_server.store.sqlite.schema import migrate
 from meterd_server.store.sqlite.writer import Writer
 
@@ -41,10 +41,10 @@ _T = TypeVar("_T")
 
 MEMORY = ":memory:"
 
-_AT_ONCE_OPERATIONS_MAX = 256
+AT_ONCE_OPERATIONS_MAX = 256
 """The largest batch that is committed on the event loop's own thread: about two milliseconds."""
 
-_SLOW_SECONDS = 0.01
+AT_ONCE_SECONDS_MAX = 0.01
 """A commit there that took longer met a slow disk, or a checkpoint: the next ones, for a while, leave the event loop free."""
 
 _SLOW_PAUSE_SECONDS = 0.5
@@ -92,7 +92,11 @@ class _Connection(aiosqlite.Connection):
 
 
 class SqliteStore:
-    """`Store` in the SQLite file `path`, or in memory for ":memory:" (nothing survives; for tests and trials)."""
+    """`Store` in the SQLite file `path`, or in memory for ":memory:" (nothing survives; for tests and trials).
+
+    `at_once_operations_max` and `at_once_seconds_max` say how long the event loop may be held up by a commit: it takes as long as
+    gRPC can spare when there is a server on the loop, and longer when there is none.
+    """
 
     shared = False
     lanes = 1
@@ -102,10 +106,14 @@ class SqliteStore:
         path: str | Path,
         *,
         accounts_max: int = 100_000,
+        at_once_operations_max: int = AT_ONCE_OPERATIONS_MAX,
+        at_once_seconds_max: float = AT_ONCE_SECONDS_MAX,
         connect: Callable[..., sqlite3.Connection] = sqlite3.connect,
     ) -> None:
         self._place = str(path)
         self._accounts_max = accounts_max
+        self._at_once_operations_max = at_once_operations_max
+        self._at_once_seconds_max = at_once_seconds_max
         self._connect = connect
         self._lock = None if self._place == MEMORY else LockFile(Path(path))
         self._connection: _Connection | None = None
@@ -159,7 +167,7 @@ class SqliteStore:
         """See `Store.commit_at_once`: beside a busy event loop, a commit on a thread takes four times as long."""
         connection, writer = self._active()
         started = time.monotonic()
-        if not connection.idle or len(commands) > _AT_ONCE_OPERATIONS_MAX or started < self._slow_until_seconds:
+        if not connection.idle or len(commands) > self._at_once_operations_max or started < self._slow_until_seconds:
             return None
         try:
             return writer.commit(commands, now_us)
@@ -168,7 +176,7 @@ class SqliteStore:
             raise StoreUnavailable(str(error)) from error
         finally:
             ended = time.monotonic()
-            if ended - started > _SLOW_SECONDS:
+            if ended - started > self._at_once_seconds_max:
                 self._slow_until_seconds = ended + _SLOW_PAUSE_SECONDS
 
     def lane_of(self, user_id: str) -> int:
@@ -210,6 +218,13 @@ class SqliteStore:
         try:
             return await self._active()[0].run(read_cards)
         except (sqlite3.Error, CardError) as error:
+            raise StoreUnavailable(str(error)) from error
+
+    async def rate_card_count(self) -> int:
+        """See `Store.rate_card_count`."""
+        try:
+            return await self._active()[0].run(count_cards)
+        except sqlite3.Error as error:
             raise StoreUnavailable(str(error)) from error
 
     async def add_rate_cards(self, cards: Sequence[RateCard]) -> bool:
