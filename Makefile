@@ -7,6 +7,8 @@ PROTOS := $(wildcard protos/meterd/v1/*.proto)
 # Generated code loads on every protobuf from the generator's own on: generate with the oldest tools that pyproject.toml supports.
 GENERATOR := build/generator
 GENERATED ?= client
+# What the contract imports from others: google.rpc.Status, as googleapis-common-protos has it.
+INCLUDE := build/include
 
 .PHONY: help venv demo serve test lint format bench protos lock clean
 
@@ -30,12 +32,13 @@ serve: $(INSTALLED)  ## run the daemon until Ctrl-C; ARGS="--listen 127.0.0.1:0"
 test: $(INSTALLED)  ## the whole suite
 	$(BIN)/python -m pytest -n auto
 
-lint: $(INSTALLED) $(GENERATOR)/.installed  ## ruff, mypy strict, import-linter, buf, generated code fresh
+lint: $(INSTALLED) $(GENERATOR)/.installed $(INCLUDE)/google/rpc/status.proto  ## ruff, mypy strict, import-linter, buf, generated code fresh
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	cd protos && ../$(BIN)/buf lint
+	rm -rf build/lint && mkdir -p build/lint && cp -r protos/. $(INCLUDE)/. build/lint
+	cd build/lint && ../../$(BIN)/buf lint
 	rm -rf build/fresh && mkdir -p build/fresh
 	$(MAKE) --no-print-directory protos GENERATED=build/fresh
 	for file in client/meterd/v1/*_pb2*; do cmp "$$file" "build/fresh/meterd/v1/$$(basename $$file)" || exit 1; done
@@ -45,14 +48,18 @@ format: $(INSTALLED)  ## ruff format, and the fixes that are safe
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(INSTALLED)  ## the daemon beside an empty gRPC server, as ratios
-	$(BIN)/python -m bench
+bench: $(INSTALLED)  ## the daemon beside an empty gRPC server and raw SQLite, as ratios; ARGS="large" for 20,000,000 entries
+	$(BIN)/python -m bench --report bench/report.md $(ARGS)
 
-protos: $(GENERATOR)/.installed  ## generate client/meterd/v1 from protos/
-	$(GENERATOR)/bin/python -m grpc_tools.protoc -I protos --plugin=$(GENERATOR)/bin/protoc-gen-mypy \
+protos: $(GENERATOR)/.installed $(INCLUDE)/google/rpc/status.proto  ## generate client/meterd/v1 from protos/
+	$(GENERATOR)/bin/python -m grpc_tools.protoc -I protos -I $(INCLUDE) --plugin=$(GENERATOR)/bin/protoc-gen-mypy \
 	  --plugin=$(GENERATOR)/bin/protoc-gen-mypy_grpc --python_out=$(GENERATED) --mypy_out=quiet:$(GENERATED) $(PROTOS)
-	$(GENERATOR)/bin/python -m grpc_tools.protoc -I protos --plugin=$(GENERATOR)/bin/protoc-gen-mypy_grpc \
+	$(GENERATOR)/bin/python -m grpc_tools.protoc -I protos -I $(INCLUDE) --plugin=$(GENERATOR)/bin/protoc-gen-mypy_grpc \
 	  --grpc_python_out=$(GENERATED) --mypy_grpc_out=quiet:$(GENERATED) $(shell grep -l '^service ' $(PROTOS))
+
+$(INCLUDE)/google/rpc/status.proto: $(INSTALLED)
+	mkdir -p $(@D)
+	cp $(VENV)/lib/python3*/site-packages/google/rpc/status.proto $@
 
 $(GENERATOR)/.installed: requirements-protos.lock
 	$(PYTHON) -m venv $(GENERATOR)

@@ -1,4 +1,4 @@
-"""The yardstick: a grpc.aio server whose RecordCost parses its request and answers an empty message, and does nothing else."""
+"""The yardstick: a grpc.aio server that parses its requests and answers empty messages, and does nothing else."""
 
 from __future__ import annotations
 
@@ -18,6 +18,12 @@ class Echo(metering_pb2_grpc.MeteringServiceServicer):
     ) -> metering_pb2.RecordCostResponse:
         """Nothing."""
         return metering_pb2.RecordCostResponse()
+
+    async def Check(  # noqa: N802
+        self, _request: metering_pb2.CheckRequest, _context: grpc.aio.ServicerContext
+    ) -> metering_pb2.CheckResponse:
+        """Nothing."""
+        return metering_pb2.CheckResponse()
 
 
 async def main() -> None:

@@ -24,9 +24,11 @@ from meterd.errors import (
     InternalError,
     InvalidArgumentError,
     OverloadedError,
+    RateCardConflictError,
     RequestIdReusedError,
     UnavailableError,
     UnknownError,
+    UnknownRateError,
 )
 from meterd.types import Balance, CheckResult, Entry, EntryKind, EntryPage, Recorded
 
@@ -46,11 +48,13 @@ __all__ = [
     "InternalError",
     "InvalidArgumentError",
     "OverloadedError",
+    "RateCardConflictError",
     "Recorded",
     "RequestIdReusedError",
     "RetryPolicy",
     "UnavailableError",
     "UnknownError",
+    "UnknownRateError",
     "__version__",
     "new_request_id",
 ]

@@ -27,10 +27,8 @@ def integer(name: str, value: int, *, bits: int = 64) -> int:
     return number
 
 
-def timestamp(name: str, value: datetime | None) -> Timestamp | None:
+def timestamp(name: str, value: datetime) -> Timestamp:
     """Return `value` as a Timestamp; raise TypeError when it is not a datetime, ValueError when it has no time zone."""
-    if value is None:
-        return None
     if not isinstance(value, datetime):
         raise TypeError(f"{name} must be a datetime, not {type(value).__name__}")
     if value.utcoffset() is None:
@@ -38,11 +36,11 @@ def timestamp(name: str, value: datetime | None) -> Timestamp | None:
     return timestamp_from(value)
 
 
-def labels(value: Mapping[str, str] | None) -> dict[str, str]:
+def labels(value: Mapping[str, str]) -> dict[str, str]:
     """Return a copy of `value`; raise TypeError when a key or value is not a str."""
-    if value is not None and not isinstance(value, Mapping):
+    if not isinstance(value, Mapping):
         raise TypeError(f"labels must be a mapping, not {type(value).__name__}")
-    return {text("labels key", key): text(f"labels[{key!r}]", each) for key, each in (value or {}).items()}
+    return {text("labels key", key): text(f"labels[{key!r}]", each) for key, each in value.items()}
 
 
 def request_id(value: str | None) -> str:

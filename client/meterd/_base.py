@@ -20,6 +20,19 @@ _CHANNEL_OPTIONS: dict[str, str | int] = {
 }
 
 
+class Lifetime:
+    """Whether a client is closed: known to all its parts, which then need not know the client."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self.closed = False
+
+    def check_open(self) -> None:
+        """Raise RuntimeError once it is closed."""
+        if self.closed:
+            raise RuntimeError(f"this {self._name} is closed; make a new one")
+
+
 class BaseClient:
     """Holds the settings of a client and whether it is closed; does no I/O."""
 
@@ -36,14 +49,10 @@ class BaseClient:
         self._timeout_seconds = check_timeout(timeout_seconds)
         self._retry = retry
         self._channel_options = tuple((_CHANNEL_OPTIONS | dict(channel_options)).items())
-        self._closed = False
+        self._lifetime = Lifetime(type(self).__name__)
 
     def _start(self, timeout_seconds: float | None) -> Attempts:
         return Attempts(self._retry, self._timeout_seconds if timeout_seconds is None else timeout_seconds)
-
-    def _check_open(self) -> None:
-        if self._closed:
-            raise RuntimeError(f"this {type(self).__name__} is closed; make a new one")
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._address!r})"

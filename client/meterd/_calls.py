@@ -1,9 +1,9 @@
 """The API without I/O: each method's request, where to send it, and how to read the answer."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Generic, TypeVar
+from operator import attrgetter
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import grpc
 from google.protobuf.message import Message
@@ -25,8 +25,7 @@ class Stubs:
         self.ledger = LedgerServiceStub(channel)
 
 
-@dataclass(frozen=True, slots=True)
-class Call(Generic[ResultT]):
+class Call(NamedTuple, Generic[ResultT]):
     """One call, ready to be sent as often as needed: every attempt sends the same request."""
 
     rpc: Callable[[Stubs], Callable[..., Any]]
@@ -35,13 +34,27 @@ class Call(Generic[ResultT]):
     parse: Callable[[Any], ResultT]
     request_id: str | None = None
     """The idempotency key in `request`; None for a call that changes nothing."""
+    operation: metering_pb2.Operation | None = None
+    """What a Batch takes, with `request` inside; None for a call that always goes by itself."""
+    kind: str = ""
+    """The operation's field, and that of its result."""
+
+
+BATCH: Callable[[Stubs], Callable[..., Any]] = attrgetter("metering.Batch")
+"""What takes many operations in one request."""
+_CHECK: Callable[[Stubs], Callable[..., Any]] = attrgetter("metering.Check")
+_RECORD_COST: Callable[[Stubs], Callable[..., Any]] = attrgetter("metering.RecordCost")
+_RECORD_FUNDING: Callable[[Stubs], Callable[..., Any]] = attrgetter("metering.RecordFunding")
 
 
 def check(user_id: str, minimum_microcents: int | None) -> Call[CheckResult]:
     """Ask whether the user may afford the minimum; None leaves it to the daemon."""
-    minimum = None if minimum_microcents is None else _arguments.integer("minimum_microcents", minimum_microcents)
-    request = metering_pb2.CheckRequest(user_id=_arguments.text("user_id", user_id), minimum_microcents=minimum)
-    return Call(lambda stubs: stubs.metering.Check, request, _convert.check_result_from)
+    operation = metering_pb2.Operation()
+    request = operation.check
+    request.user_id = _arguments.text("user_id", user_id)
+    if minimum_microcents is not None:
+        request.minimum_microcents = _arguments.integer("minimum_microcents", minimum_microcents)
+    return Call(_CHECK, request, _convert.check_result_from, None, operation, "check")
 
 
 def record_cost(
@@ -55,30 +68,28 @@ def record_cost(
     occur_time: datetime | None,
 ) -> Call[Recorded]:
     """Record a cost, under a new request_id when none is given."""
-    reject, allow = metering_pb2.OVERDRAFT_POLICY_REJECT, metering_pb2.OVERDRAFT_POLICY_UNSPECIFIED
-    request = metering_pb2.RecordCostRequest(
-        user_id=_arguments.text("user_id", user_id),
-        request_id=_arguments.request_id(request_id),
-        cost_microcents=_arguments.integer("cost_microcents", cost_microcents),
-        service=_arguments.text("service", service),
-        labels=_arguments.labels(labels),
-        overdraft_policy=reject if reject_overdraft else allow,
-        occur_time=_arguments.timestamp("occur_time", occur_time),
-    )
-    return Call(lambda stubs: stubs.metering.RecordCost, request, _convert.recorded_from, request.request_id)
+    operation = metering_pb2.Operation()
+    request = operation.record_cost
+    request.user_id = _arguments.text("user_id", user_id)
+    request.request_id = key = _arguments.request_id(request_id)
+    request.cost_microcents = _arguments.integer("cost_microcents", cost_microcents)
+    request.service = _arguments.text("service", service)
+    if labels is not None:
+        request.labels.update(_arguments.labels(labels))
+    if reject_overdraft:
+        request.overdraft_policy = metering_pb2.OVERDRAFT_POLICY_REJECT
+    if occur_time is not None:
+        request.occur_time.CopyFrom(_arguments.timestamp("occur_time", occur_time))
+    return Call(_RECORD_COST, request, _convert.recorded_from, key, operation, "record_cost")
 
 
 def record_funding(
     user_id: str, amount_microcents: int, *, request_id: str | None, labels: Mapping[str, str] | None
 ) -> Call[Recorded]:
     """Record money that came in, under a new request_id when none is given."""
-    request = metering_pb2.RecordFundingRequest(
-        user_id=_arguments.text("user_id", user_id),
-        request_id=_arguments.request_id(request_id),
-        amount_microcents=_arguments.integer("amount_microcents", amount_microcents),
-        labels=_arguments.labels(labels),
-    )
-    return Call(lambda stubs: stubs.metering.RecordFunding, request, _convert.recorded_from, request.request_id)
+    operation = metering_pb2.Operation()
+    operation.record_funding.amount_microcents = _arguments.integer("amount_microcents", amount_microcents)
+    return _funding(operation, user_id, request_id, labels)
 
 
 def update_funding(
@@ -90,17 +101,22 @@ def update_funding(
     labels: Mapping[str, str] | None,
 ) -> Call[Recorded]:
     """Record that the funded total went from one amount to another, under a new request_id when none is given."""
-    update = metering_pb2.FundingUpdate(
-        old_amount_microcents=_arguments.integer("old_amount_microcents", old_amount_microcents),
-        new_amount_microcents=_arguments.integer("new_amount_microcents", new_amount_microcents),
-    )
-    request = metering_pb2.RecordFundingRequest(
-        user_id=_arguments.text("user_id", user_id),
-        request_id=_arguments.request_id(request_id),
-        update=update,
-        labels=_arguments.labels(labels),
-    )
-    return Call(lambda stubs: stubs.metering.RecordFunding, request, _convert.recorded_from, request.request_id)
+    operation = metering_pb2.Operation()
+    update = operation.record_funding.update
+    update.old_amount_microcents = _arguments.integer("old_amount_microcents", old_amount_microcents)
+    update.new_amount_microcents = _arguments.integer("new_amount_microcents", new_amount_microcents)
+    return _funding(operation, user_id, request_id, labels)
+
+
+def _funding(
+    operation: metering_pb2.Operation, user_id: str, request_id: str | None, labels: Mapping[str, str] | None
+) -> Call[Recorded]:
+    request = operation.record_funding
+    request.user_id = _arguments.text("user_id", user_id)
+    request.request_id = key = _arguments.request_id(request_id)
+    if labels is not None:
+        request.labels.update(_arguments.labels(labels))
+    return Call(_RECORD_FUNDING, request, _convert.recorded_from, key, operation, "record_funding")
 
 
 def get_balance(user_id: str) -> Call[Balance]:

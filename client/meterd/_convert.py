@@ -4,10 +4,12 @@ from datetime import UTC, datetime, timedelta
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from meterd._deferred import deferred
 from meterd._labels import Labels
 from meterd.types import Balance, CheckResult, Entry, EntryKind, EntryPage, Recorded
 from meterd.v1 import account_pb2, ledger_pb2, metering_pb2
 
+_NO_LABELS = Labels({})
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 _KINDS: dict[account_pb2.EntryKind.ValueType, EntryKind] = {
@@ -53,7 +55,7 @@ def entry_from(message: account_pb2.Entry) -> Entry:
         balance_microcents=message.balance_microcents,
         request_id=message.request_id,
         service=message.service,
-        labels=Labels(message.labels),
+        labels=Labels(message.labels) if message.labels else _NO_LABELS,
         occur_time=datetime_from(message.occur_time) if message.HasField("occur_time") else None,
         record_time=datetime_from(message.record_time),
     )
@@ -61,19 +63,28 @@ def entry_from(message: account_pb2.Entry) -> Entry:
 
 def check_result_from(response: metering_pb2.CheckResponse) -> CheckResult:
     """Return the value of the answer to Check."""
-    return CheckResult(
+    return deferred(
+        CheckResult,
+        response.SerializeToString(),
+        _read_check,
         allowed=response.allowed,
         available_microcents=response.available_microcents,
         shortfall_microcents=response.shortfall_microcents,
-        balance=balance_from(response.balance),
     )
+
+
+def _read_check(answer: bytes, _: str) -> Balance:
+    return balance_from(metering_pb2.CheckResponse.FromString(answer).balance)
 
 
 def recorded_from(response: metering_pb2.RecordCostResponse | metering_pb2.RecordFundingResponse) -> Recorded:
     """Return the value of the answer to RecordCost or RecordFunding."""
-    return Recorded(
-        entry=entry_from(response.entry), balance=balance_from(response.balance), replayed=response.replayed
-    )
+    return deferred(Recorded, response.SerializeToString(), _read_recorded, replayed=response.replayed)
+
+
+def _read_recorded(answer: bytes, name: str) -> Entry | Balance:
+    response = metering_pb2.RecordCostResponse.FromString(answer)  # the answer to RecordFunding is the same on the wire
+    return entry_from(response.entry) if name == "entry" else balance_from(response.balance)
 
 
 def balance_from_answer(response: ledger_pb2.GetBalanceResponse) -> Balance:

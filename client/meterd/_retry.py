@@ -45,6 +45,8 @@ DEFAULT_RETRY = RetryPolicy()
 class Attempts:
     """The attempts of one call: counts them and keeps their common deadline."""
 
+    __slots__ = ("_clock", "_failed", "_jitter", "_policy", "deadline")
+
     def __init__(
         self,
         policy: RetryPolicy,
@@ -56,12 +58,13 @@ class Attempts:
         self._policy = policy
         self._clock = clock
         self._jitter = jitter
-        self._deadline = clock() + check_timeout(timeout_seconds)
+        self.deadline = clock() + check_timeout(timeout_seconds)
+        """When the last attempt ends, by the clock."""
         self._failed = 0
 
     def remaining_seconds(self) -> float:
         """Return what is left for the next attempt, >= 0."""
-        return max(0.0, self._deadline - self._clock())
+        return max(0.0, self.deadline - self._clock())
 
     def pause_seconds_after(self, error: Error) -> float | None:
         """Return how long to wait before the next attempt; None when `error` is the caller's."""

@@ -10,6 +10,7 @@ from meterd import errors
 
 DOMAIN = "meterd"
 _DETAILS_KEY = "grpc-status-details-bin"
+_CODES: dict[int, grpc.StatusCode] = {code.value[0]: code for code in grpc.StatusCode}
 
 BY_REASON: dict[str, type[errors.Error]] = {
     "INVALID_ARGUMENT": errors.InvalidArgumentError,
@@ -20,6 +21,8 @@ BY_REASON: dict[str, type[errors.Error]] = {
     "OVERLOADED": errors.OverloadedError,
     "STORE_UNAVAILABLE": errors.UnavailableError,
     "INTERNAL": errors.InternalError,
+    "UNKNOWN_RATE": errors.UnknownRateError,
+    "RATE_CARD_CONFLICT": errors.RateCardConflictError,
 }
 
 # Only codes with one meaning: FAILED_PRECONDITION, say, may come with reasons that are not about funds.
@@ -36,22 +39,42 @@ DetailT = TypeVar("DetailT", bound=Message)
 
 
 def error_from(rpc_error: grpc.RpcError, request_id: str | None) -> errors.Error:
-    """Return the exception for what a blocking or an asyncio call raised."""
-    status = _status(rpc_error)
-    info = _detail(status, error_details_pb2.ErrorInfo)
-    if info is None or info.domain != DOMAIN:
-        info = error_details_pb2.ErrorInfo()
+    """Return the exception for what a blocking or an asyncio call raised, caused by it."""
+    # The call's own code and words rule, whatever its details say.
+    error = _error(_status(rpc_error), rpc_error.code(), rpc_error.details() or "", request_id)
+    error.__cause__ = rpc_error
+    return error
+
+
+def error_from_status(status: status_pb2.Status, request_id: str | None) -> errors.Error:
+    """Return the exception for what one operation of a Batch was answered."""
+    return _error(status, _CODES.get(status.code, grpc.StatusCode.UNKNOWN), status.message, request_id)
+
+
+def reason(rpc_error: grpc.RpcError) -> str:
+    """Return the daemon's reason for a failed call; empty when it was not the daemon who failed it."""
+    text: str = _info(_status(rpc_error)).reason
+    return text
+
+
+def _error(status: status_pb2.Status, code: grpc.StatusCode, message: str, request_id: str | None) -> errors.Error:
+    info = _info(status)
     metadata = dict(info.metadata)
     bad_request = _detail(status, error_details_pb2.BadRequest) or error_details_pb2.BadRequest()
-    return _class_for(info.reason, rpc_error.code(), metadata)(
-        rpc_error.details() or "",
-        code=rpc_error.code(),
+    return _class_for(info.reason, code, metadata)(
+        message,
+        code=code,
         reason=info.reason,
         metadata=metadata,
         field_violations=tuple((each.field, each.description) for each in bad_request.field_violations),
         request_id=request_id,
         retry_after_seconds=_retry_after_seconds(status),
     )
+
+
+def _info(status: status_pb2.Status) -> error_details_pb2.ErrorInfo:
+    info = _detail(status, error_details_pb2.ErrorInfo)
+    return info if info is not None and info.domain == DOMAIN else error_details_pb2.ErrorInfo()
 
 
 def _class_for(reason: str, code: grpc.StatusCode, metadata: dict[str, str]) -> type[errors.Error]:

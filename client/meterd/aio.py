@@ -10,10 +10,11 @@ from typing import Self
 import grpc.aio
 
 from meterd import _calls
+from meterd._aio_exchange import AsyncExchange
 from meterd._base import DEFAULT_ADDRESS, BaseClient
 from meterd._calls import Call, ResultT, Stubs
 from meterd._retry import DEFAULT_RETRY, RetryPolicy
-from meterd._status import error_from
+from meterd.errors import Error
 from meterd.types import Balance, CheckResult, Entry, EntryPage, Recorded
 
 
@@ -23,6 +24,9 @@ class AsyncClient(BaseClient):
     `address` is "host:port" or "unix:/path"; the connection is made by the first call, so a client may be made before
     the loop runs. `timeout_seconds` covers a call with all its retries, unless the call names its own.
     `channel_options` are gRPC's, and win over this client's.
+
+    `coalesce` lets the calls of several tasks travel together: what is asked for while other calls are under way goes in one
+    message with them when it is its turn. A caller alone never waits, and each gets an answer or error of its own.
 
     Use it as an async context manager or `close` it. A closed client, or one used from a second event loop, raises
     RuntimeError. What the daemon or the connection answers instead of a result is a `meterd.Error`; an argument that
@@ -36,12 +40,14 @@ class AsyncClient(BaseClient):
         *,
         timeout_seconds: float = 10.0,
         retry: RetryPolicy = DEFAULT_RETRY,
+        coalesce: bool = True,
         channel_options: Sequence[tuple[str, str | int]] = (),
     ) -> None:
         super().__init__(address, timeout_seconds, retry, channel_options)
+        self._coalesce = coalesce
         self._loop: asyncio.AbstractEventLoop | None = None
         self._channel: grpc.aio.Channel | None = None
-        self._stubs: Stubs | None = None
+        self._exchange: AsyncExchange | None = None
         self._sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
     async def check(
@@ -169,13 +175,14 @@ class AsyncClient(BaseClient):
         return await self._run(call, timeout_seconds)
 
     async def close(self) -> None:
-        """Close the connection. Calls of other tasks that are under way are cancelled; a second close does nothing."""
-        self._closed = True
-        if self._channel is not None:
+        """Close the connection. Calls of other tasks that are under way raise RuntimeError; a second close does nothing."""
+        self._lifetime.closed = True
+        if self._exchange is not None and self._channel is not None:
+            await self._exchange.close()
             await self._channel.close()
 
     async def __aenter__(self) -> Self:
-        self._check_open()
+        self._lifetime.check_open()
         return self
 
     async def __aexit__(
@@ -186,17 +193,13 @@ class AsyncClient(BaseClient):
     async def _run(self, call: Call[ResultT], timeout_seconds: float | None) -> ResultT:
         attempts = self._start(timeout_seconds)
         while True:
-            send = call.rpc(self._connected())
             try:
-                response = await send(call.request, timeout=attempts.remaining_seconds())
-            except grpc.RpcError as rpc_error:
-                error = error_from(rpc_error, call.request_id)
+                return call.parse(await self._connected().send(call, attempts))
+            except Error as error:
                 pause_seconds = attempts.pause_seconds_after(error)
                 if pause_seconds is None:
-                    raise error from rpc_error
-                await self._sleep(pause_seconds)
-            else:
-                return call.parse(response)
+                    raise
+            await self._sleep(pause_seconds)
 
     async def _entries(
         self, page_call: Callable[..., Call[EntryPage]], call: Call[EntryPage], timeout_seconds: float | None
@@ -209,13 +212,13 @@ class AsyncClient(BaseClient):
                 return
             call = page_call(page_token=page.next_page_token)
 
-    def _connected(self) -> Stubs:
-        self._check_open()
+    def _connected(self) -> AsyncExchange:
+        self._lifetime.check_open()
         loop = asyncio.get_running_loop()
-        if self._stubs is None:
+        if self._exchange is None:
             self._loop = loop
             self._channel = grpc.aio.insecure_channel(self._address, self._channel_options)
-            self._stubs = Stubs(self._channel)
+            self._exchange = AsyncExchange(Stubs(self._channel), self._lifetime.check_open, coalesce=self._coalesce)
         elif self._loop is not loop:
             raise RuntimeError("this AsyncClient belongs to another event loop; make one for each loop")
-        return self._stubs
+        return self._exchange

@@ -1,6 +1,5 @@
 """The blocking client."""
 
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -12,17 +11,21 @@ import grpc
 
 from meterd import _calls
 from meterd._base import DEFAULT_ADDRESS, BaseClient
-from meterd._calls import Call, ResultT, Stubs
+from meterd._calls import Call, ResultT
+from meterd._connection import Connection
 from meterd._retry import DEFAULT_RETRY, RetryPolicy
-from meterd._status import error_from
+from meterd.errors import Error
 from meterd.types import Balance, CheckResult, Entry, EntryPage, Recorded
 
 
 class Client(BaseClient):
-    """Asks and tells a meterd daemon, blocking; one client may serve all threads of a process.
+    """Asks and tells a meterd daemon, blocking; one client may serve all threads of a process, and of those it forks.
 
     `address` is "host:port" or "unix:/path"; the connection is made by the first call. `timeout_seconds` covers a call
     with all its retries, unless the call names its own. `channel_options` are gRPC's, and win over this client's.
+
+    `coalesce` lets the calls of several threads travel together: what is asked for while other calls are under way goes in one
+    message with them when it is its turn. A caller alone never waits, and each gets an answer or error of its own.
 
     Use it as a context manager or `close` it. A closed client raises RuntimeError. What the daemon or the connection
     answers instead of a result is a `meterd.Error`; an argument that cannot be sent is a TypeError or ValueError.
@@ -34,12 +37,12 @@ class Client(BaseClient):
         *,
         timeout_seconds: float = 10.0,
         retry: RetryPolicy = DEFAULT_RETRY,
+        coalesce: bool = True,
         channel_options: Sequence[tuple[str, str | int]] = (),
     ) -> None:
         super().__init__(address, timeout_seconds, retry, channel_options)
-        self._lock = threading.Lock()
-        self._channel: grpc.Channel | None = None
-        self._stubs: Stubs | None = None
+        open_channel = partial(grpc.insecure_channel, self._address, self._channel_options)
+        self._connection = Connection(open_channel, self._lifetime.check_open, coalesce=coalesce)
         self._sleep: Callable[[float], None] = time.sleep
 
     def check(
@@ -168,13 +171,11 @@ class Client(BaseClient):
 
     def close(self) -> None:
         """Close the connection. Calls of other threads that are under way fail; a second close does nothing."""
-        with self._lock:
-            self._closed = True
-            if self._channel is not None:
-                self._channel.close()
+        self._lifetime.closed = True
+        self._connection.close()
 
     def __enter__(self) -> Self:
-        self._check_open()
+        self._lifetime.check_open()
         return self
 
     def __exit__(
@@ -185,20 +186,13 @@ class Client(BaseClient):
     def _run(self, call: Call[ResultT], timeout_seconds: float | None) -> ResultT:
         attempts = self._start(timeout_seconds)
         while True:
-            send = call.rpc(self._connected())
             try:
-                response = send(call.request, timeout=attempts.remaining_seconds())
-            except grpc.RpcError as rpc_error:
-                error = error_from(rpc_error, call.request_id)
+                return call.parse(self._connection.exchange().send(call, attempts))
+            except Error as error:
                 pause_seconds = attempts.pause_seconds_after(error)
                 if pause_seconds is None:
-                    raise error from rpc_error
-                self._sleep(pause_seconds)
-            except ValueError:
-                self._check_open()  # gRPC's answer when another thread closed the channel just now
-                raise
-            else:
-                return call.parse(response)
+                    raise
+            self._sleep(pause_seconds)
 
     def _entries(
         self, page_call: Callable[..., Call[EntryPage]], call: Call[EntryPage], timeout_seconds: float | None
@@ -209,12 +203,3 @@ class Client(BaseClient):
             if not page.next_page_token:
                 return
             call = page_call(page_token=page.next_page_token)
-
-    def _connected(self) -> Stubs:
-        # Made by the first call, so that a process may fork after it has made its client.
-        with self._lock:
-            self._check_open()
-            if self._stubs is None:
-                self._channel = grpc.insecure_channel(self._address, self._channel_options)
-                self._stubs = Stubs(self._channel)
-            return self._stubs

@@ -6,6 +6,8 @@
     ├── RequestIdReusedError     this request_id was used for a different request: fix the call
     ├── FundingConflictError     the funded total is not the old one: re-read, decide again
     ├── AmountOutOfRangeError    too large an amount: fix the call
+    ├── UnknownRateError         no rate card says what the usage costs: add one, then call again
+    ├── RateCardConflictError    a rate card would change what earlier usage costs: give it a later date
     ├── OverloadedError          not started: back off
     ├── UnavailableError         not reachable, or its store failed: outcome unknown
     ├── DeadlineExceededError    no answer in time: outcome unknown
@@ -121,6 +123,33 @@ class AmountOutOfRangeError(Error):
     """An amount is above 10^15 microcents, or the account would leave +-9*10^18. Fix the call."""
 
     code = grpc.StatusCode.OUT_OF_RANGE
+
+
+class UnknownRateError(Error):
+    """No rate card says what the usage costs; nothing was charged. Add the rate, then call again with the time of the use."""
+
+    code = grpc.StatusCode.NOT_FOUND
+
+    @property
+    def service(self) -> str:
+        """The service that was used."""
+        return self.metadata.get("service", "")
+
+    @property
+    def model(self) -> str:
+        """The model of it; may be empty."""
+        return self.metadata.get("model", "")
+
+    @property
+    def meter(self) -> str:
+        """The first meter without a price; empty when there is no card for the service and model at all."""
+        return self.metadata.get("meter", "")
+
+
+class RateCardConflictError(Error):
+    """A rate card would change what earlier usage costs; none was taken. Give it a later date than its last version."""
+
+    code = grpc.StatusCode.FAILED_PRECONDITION
 
 
 class OverloadedError(Error):

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from meterd._deferred import Deferred
+
 
 @dataclass(frozen=True, slots=True)
 class Balance:
@@ -80,7 +82,7 @@ class EntryPage:
 
 
 @dataclass(frozen=True, slots=True)
-class CheckResult:
+class CheckResult(Deferred):
     """May this user afford it? Truthy when allowed, so `if client.check(user_id):` reads as it should."""
 
     allowed: bool
@@ -97,7 +99,7 @@ class CheckResult:
 
 
 @dataclass(frozen=True, slots=True)
-class Recorded:
+class Recorded(Deferred):
     """What became of a cost or a funding, sent after it was durable."""
 
     entry: Entry

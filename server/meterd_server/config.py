@@ -69,6 +69,10 @@ class Settings(BaseModel):
         le=1000,
         description="How many connections to PostgreSQL the daemon keeps, 2 to 1000: half to write, half to read.",
     )
+    prices: str = Field(
+        default="",
+        description="A TOML file of rate cards to load at the start; those that are kept already stay as they are.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="The least severe log line that is written: debug, info, warning or error."
     )
@@ -92,7 +96,7 @@ class Settings(BaseModel):
         description="How many operations may wait for the ledger, 1 or more; beyond it: OVERLOADED.",
     )
     commit_window_ms: float = Field(
-        default=8.0,
+        default=3.0,
         ge=0,
         le=100,
         allow_inf_nan=False,
@@ -194,7 +198,7 @@ def settings_warnings(environ: Mapping[str, str] = os.environ) -> list[str]:
     """
     known = [*(variable(key) for key in Settings.model_fields), *OTHER_VARIABLES]
     return [
-        f"{name}: not a setting, ignored{_did_you_mean(name, known)}"
+        f"{name}: not a setting, ignored{_did_you_mean(name, known, ENV_PREFIX)}"
         for name in sorted(environ)
         if name.startswith(ENV_PREFIX) and name not in known
     ]
@@ -234,6 +238,9 @@ def _complaints(error: ValidationError, origins: Mapping[str, str]) -> Iterable[
             yield f"{origin}: {problem['input']!r} {problem['msg'].replace('Input should', 'should', 1)}"
 
 
-def _did_you_mean(word: str, known: Iterable[str]) -> str:
-    close = get_close_matches(word, list(known), n=1, cutoff=0.75)
-    return f"; did you mean {close[0]}?" if close else ""
+def _did_you_mean(word: str, known: Iterable[str], prefix: str = "") -> str:
+    """What all of the words begin with is no sign that two of them are alike."""
+    close = get_close_matches(
+        word.removeprefix(prefix), [each.removeprefix(prefix) for each in known], n=1, cutoff=0.75
+    )
+    return f"; did you mean {prefix}{close[0]}?" if close else ""

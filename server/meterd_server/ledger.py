@@ -1,44 +1,32 @@
-"""From a caller's command to its durable outcome: lanes, group commit, and what happens when the store fails."""
+"""From a caller's commands to their durable outcomes: which lane they go to, and what happens when the store fails."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
-from typing import TYPE_CHECKING, NamedTuple
+from functools import partial
+from typing import TYPE_CHECKING
 
 from meterd_server.errors import Overloaded, StoreUnavailable
+from meterd_server.lane import Lane
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
+    from meterd_server.lane import Waiter
     from meterd_server.model import Account, Command, Entry, Outcome
     from meterd_server.store import Store
 
 log = logging.getLogger(__name__)
 
-_GATHER_STEP_SECONDS = 0.001
-"""How long nothing may arrive before a busy lane stops waiting; the finest that the event loop's timers can tell."""
-
-BUSY_SECONDS = 0.05
-"""How long after a batch that had company a lane expects more company; later than that, a caller is alone again."""
-
-BATCH_OPERATIONS_MAX = 1000
-"""The most that one transaction takes; what is beyond waits for the next."""
-
 _REOPEN_BACKOFF_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0)
 
 
-class _Waiter(NamedTuple):
-    command: Command
-    answer: asyncio.Future[Outcome]
-
-
 class Ledger:
-    """What the wire talks to: submit a command, look at an account, list entries.
+    """What the wire talks to: submit commands, look at an account, list entries.
 
-    Commands of a lane are committed a batch at a time, in the order they came; what arrives while one batch is under way is the
-    next. `clock_us` is the only clock money sees. `on_health` is told when the store fails (False) and when it is back (True).
+    A user's commands are carried out in the order they came, by the lane that the store says the user is in. `clock_us` is the
+    only clock money sees. `on_health` is told when the store fails (False) and when it is back (True).
     """
 
     def __init__(
@@ -46,19 +34,18 @@ class Ledger:
         store: Store,
         *,
         clock_us: Callable[[], int],
-        commit_window_seconds: float = 0.008,
+        commit_window_seconds: float = 0.003,
         queued_max: int = 10_000,
         on_health: Callable[[bool], None] = lambda _: None,
     ) -> None:
         self._store = store
-        self._clock_us = clock_us
-        self._window_seconds = commit_window_seconds
+        self._make_lane = partial(
+            Lane, store, clock_us=clock_us, window_seconds=commit_window_seconds, on_failure=self._fail
+        )
         self._queued_max = queued_max
         self._on_health = on_health
-        self._queue: deque[_Waiter] = deque()
-        self._lane: asyncio.Task[None] | None = None
+        self._lanes: dict[int, Lane] = {}
         self._recovery: asyncio.Task[None] | None = None
-        self._busy_until_seconds = 0.0
         self._stopping = False
 
     def submit(self, command: Command) -> asyncio.Future[Outcome]:
@@ -67,16 +54,19 @@ class Ledger:
         Cancelling the future abandons the answer: a command not yet begun is dropped, one under way is carried through. Raises
         `Overloaded` if the queue is full; the future raises `StoreUnavailable` if the outcome is unknown.
         """
-        if self._stopping or self._recovery:
-            raise StoreUnavailable("stopping" if self._stopping else "the store is being reopened")
-        if len(self._queue) >= self._queued_max:
-            raise Overloaded
-        loop = asyncio.get_running_loop()
-        answer: asyncio.Future[Outcome] = loop.create_future()
-        self._queue.append(_Waiter(command, answer))
-        if self._lane is None:
-            self._lane = loop.create_task(self._run_lane(), name="lane")
-        return answer
+        return self._lane_for(command).put((command,), alone=True)
+
+    def submit_all(self, commands: Sequence[Command]) -> asyncio.Future[list[Outcome]]:
+        """Queue at least one command; the future's result is their outcomes, in order. Else as `submit`.
+
+        Commands of one lane stay together: nobody else's come between. If `StoreUnavailable` is raised, some may be recorded.
+        """
+        if self._store.lanes == 1:
+            return self._lane_for(commands[0]).put(commands, alone=False)
+        parts: dict[Lane, list[int]] = {}
+        for place, command in enumerate(commands):
+            parts.setdefault(self._lane_for(command), []).append(place)
+        return asyncio.ensure_future(_put_parts(commands, parts))
 
     async def account(self, user_id: str) -> Account:
         """The account with every change acknowledged before this call; without I/O if it is in memory."""
@@ -93,68 +83,33 @@ class Ledger:
     async def stop(self) -> None:
         """Take nothing more and wait until everything queued is answered."""
         self._stopping = True
-        if self._lane:
-            await self._lane
+        for lane in self._lanes.values():
+            await lane.stop()
         if self._recovery:
             self._recovery.cancel()
             await asyncio.wait([self._recovery])
 
-    async def _run_lane(self) -> None:
-        try:
-            while self._queue:
-                if asyncio.get_running_loop().time() < self._busy_until_seconds:
-                    await self._gather()
-                await self._commit_next()
-        finally:
-            self._lane = None
+    def _lane_for(self, command: Command) -> Lane:
+        """The lane of the command's user, if it may take something. Raises `StoreUnavailable` or `Overloaded`."""
+        if self._stopping or self._recovery:
+            raise StoreUnavailable("stopping" if self._stopping else "the store is being reopened")
+        number = self._store.lane_of(command.user_id)
+        lane = self._lanes.get(number)
+        if lane is None:
+            lane = self._lanes[number] = self._make_lane()
+        if lane.queued_operations >= self._queued_max:
+            raise Overloaded
+        return lane
 
-    async def _gather(self) -> None:
-        """Wait while company keeps coming, up to the window: more calls then share a commit, and their replies leave together.
-
-        Replies that leave together let the next calls arrive together, which is cheaper for gRPC than one by one.
-        """
-        loop = asyncio.get_running_loop()
-        ends = loop.time() + self._window_seconds
-        queued = 0
-        while queued < len(self._queue) < BATCH_OPERATIONS_MAX and not self._stopping and loop.time() < ends:
-            queued = len(self._queue)
-            await asyncio.sleep(min(_GATHER_STEP_SECONDS, self._window_seconds))
-
-    async def _commit_next(self) -> None:
-        batch = self._take()
-        # One caller alone is never made to wait: only a batch that had company expects more of it.
-        self._busy_until_seconds = asyncio.get_running_loop().time() + BUSY_SECONDS if len(batch) > 1 else 0.0
-        if not batch:
-            return
-        try:
-            outcomes = await self._store.commit([waiter.command for waiter in batch], self._clock_us())
-        except (Exception, asyncio.CancelledError) as error:
-            # A cancelled commit must not leave its callers waiting, whoever cancelled it.
-            self._fail(batch, error)
-            return
-        for waiter, outcome in zip(batch, outcomes, strict=True):
-            if not waiter.answer.done():
-                waiter.answer.set_result(outcome)
-
-    def _take(self) -> list[_Waiter]:
-        """The next batch, without the commands whose callers are gone."""
-        batch: list[_Waiter] = []
-        while self._queue and len(batch) < BATCH_OPERATIONS_MAX:
-            waiter = self._queue.popleft()
-            if not waiter.answer.done():
-                batch.append(waiter)
-        return batch
-
-    def _fail(self, batch: list[_Waiter], error: BaseException) -> None:
+    def _fail(self, batch: Sequence[Waiter], error: BaseException) -> None:
         """Tell everyone who waits that the outcome is unknown, and start over from what is durable."""
         log.error("the store failed; reopening it", exc_info=error)
-        for waiter in (*batch, *self._queue):
+        for waiter in (*batch, *(waiter for lane in self._lanes.values() for waiter in lane.drain())):
             if not waiter.answer.done():
                 waiter.answer.set_exception(StoreUnavailable("the store failed"))
-        self._queue.clear()
-        self._busy_until_seconds = 0.0
-        self._recovery = asyncio.get_running_loop().create_task(self._recover(), name="recovery")
-        self._on_health(False)
+        if self._recovery is None:
+            self._recovery = asyncio.get_running_loop().create_task(self._recover(), name="recovery")
+            self._on_health(False)
 
     async def _recover(self) -> None:
         attempt = 0
@@ -170,3 +125,17 @@ class Ledger:
         self._recovery = None
         log.info("the store is back")
         self._on_health(True)
+
+
+async def _put_parts(commands: Sequence[Command], parts: Mapping[Lane, Sequence[int]]) -> list[Outcome]:
+    """Give each lane its part in one piece, and put the outcomes in order again."""
+    answers = await asyncio.gather(
+        *[lane.put([commands[place] for place in places], alone=False) for lane, places in parts.items()],
+        return_exceptions=True,  # all are waited for, so that none is left behind when one fails
+    )
+    by_place: dict[int, Outcome] = {}
+    for places, answer in zip(parts.values(), answers, strict=True):
+        if isinstance(answer, BaseException):
+            raise answer
+        by_place.update(zip(places, answer, strict=True))
+    return [by_place[place] for place in range(len(commands))]

@@ -24,6 +24,34 @@ Labels = tuple[tuple[str, str], ...]
 """A caller's labels, sorted by key, so that equal labels compare equal."""
 
 
+Quantities = tuple[tuple[str, int], ...]
+"""Units by meter, sorted by meter, so that equal usage compares equal."""
+
+
+class Usage(NamedTuple):
+    """What was used of a service, in its own units."""
+
+    service: str
+    model: str
+    quantities: Quantities
+
+
+class RateCardKey(NamedTuple):
+    """Names a version of a rate card for ever."""
+
+    service: str
+    model: str
+    version: int
+
+
+class PricedUsage(NamedTuple):
+    """A usage with its price by the card that was valid then. What of it is charged, in microcents, the account decides."""
+
+    usage: Usage
+    picocents: int
+    rate_card: RateCardKey
+
+
 class EntryKind(IntEnum):
     """What an entry did; the numbers are stored and on the wire (meterd.v1.EntryKind)."""
 
@@ -39,6 +67,8 @@ class Account(NamedTuple):
     funded_microcents: int = 0
     spent_microcents: int = 0
     record_time_us: int = 0
+    residue_picocents: int = 0
+    """What was used but not charged, because it is less than a microcent."""
 
     @property
     def balance_microcents(self) -> int:
@@ -65,10 +95,15 @@ class Entry(NamedTuple):
     labels: Labels
     occur_time_us: int | None
     record_time_us: int
+    residue_picocents: int = 0
+    """The account's, after this entry."""
+    usage: Usage | None = None
+    rate_card: RateCardKey | None = None
+    """By which the usage was charged."""
 
 
 class RecordCost(NamedTuple):
-    """A use did cost this much."""
+    """A use did cost this much, or, with `priced`, what the price of the usage comes to for the account."""
 
     user_id: str
     request_id: str
@@ -79,6 +114,8 @@ class RecordCost(NamedTuple):
     occur_time_us: int | None = None
     request_id_is_new: bool = False
     """True when this server just made the id, so that no earlier entry can have it."""
+    priced: PricedUsage | None = None
+    """The usage, when that was recorded: then `cost_microcents` is 0."""
 
 
 class RecordFunding(NamedTuple):
@@ -93,7 +130,26 @@ class RecordFunding(NamedTuple):
     """True when this server just made the id, so that no earlier entry can have it."""
 
 
-Command = RecordCost | RecordFunding
+class Check(NamedTuple):
+    """May the user afford this much, after what was asked before? Changes nothing, and needs no request_id."""
+
+    user_id: str
+    minimum_microcents: int
+    picocents: int | None = None
+    """The price of a usage, to ask for what that comes to for the account, instead of the minimum."""
+
+
+Change = RecordCost | RecordFunding
+"""A command that makes an entry."""
+
+Command = Change | Check
+
+
+class Checked(NamedTuple):
+    """The account as the Check found it, and how much is missing; 0 when the minimum is available."""
+
+    account: Account
+    shortfall_microcents: int
 
 
 class Applied(NamedTuple):
@@ -109,7 +165,7 @@ class Rejection(NamedTuple):
 
     reason: Reason
     message: str
-    details: Mapping[str, int] = {}
+    details: Mapping[str, object] = {}
 
 
-Outcome = Applied | Rejection
+Outcome = Applied | Checked | Rejection

@@ -14,6 +14,9 @@ from meterd_server.model import (
     ACCOUNT_MICROCENTS_MAX,
     Account,
     Applied,
+    Change,
+    Check,
+    Checked,
     Command,
     Entry,
     EntryKind,
@@ -22,6 +25,7 @@ from meterd_server.model import (
     RecordFunding,
     Rejection,
 )
+from meterd_server.pricing import charge
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -38,19 +42,35 @@ class BatchDecision(NamedTuple):
     accounts: dict[str, Account]
 
 
-def check(account: Account, minimum_microcents: int) -> int:
-    """How much is missing for `minimum_microcents`, in microcents; 0 when it can be afforded (inclusive)."""
-    return max(0, minimum_microcents - account.available_microcents)
+def decide_check(account: Account, command: Check) -> Checked:
+    """How much is missing for the minimum, in microcents; 0 when it can be afforded (inclusive)."""
+    minimum = command.minimum_microcents
+    if command.picocents is not None:
+        minimum = charge(account.residue_picocents, command.picocents).microcents
+    return Checked(account, max(0, minimum - account.available_microcents))
 
 
-def fingerprint(command: Command) -> int:
+def fingerprint(command: Change) -> int:
     """64 bits that tell this request from a different one under the same request_id.
 
     They cover what the caller asked, never what came of it, and are stored with the entry: the encoding is part of the file
     format. `ascii` of a tuple of ints and strings is unambiguous and the same in every Python.
     """
-    if isinstance(command, RecordCost):
+    if isinstance(command, RecordCost) and command.priced:
+        # The price is no part of it: a retry is the same request under a card that has changed since.
+        service, model, quantities = command.priced.usage
         asked: tuple[object, ...] = (
+            "usage",
+            service,
+            model,
+            quantities,
+            command.service,
+            command.labels,
+            command.reject_overdraft,
+            command.occur_time_us,
+        )
+    elif isinstance(command, RecordCost):
+        asked = (
             "cost",
             command.cost_microcents,
             command.service,
@@ -63,14 +83,14 @@ def fingerprint(command: Command) -> int:
     return int.from_bytes(blake2b(ascii(asked).encode(), digest_size=8).digest(), signed=True)
 
 
-def decide(account: Account, command: Command, now_us: int) -> Outcome:
+def decide(account: Account, command: Change, now_us: int) -> Outcome:
     """The outcome of a command whose request_id was never recorded: the one entry it makes, or why it makes none."""
     if isinstance(command, RecordCost):
         return _decide_cost(account, command, now_us)
     return _decide_funding(account, command, now_us)
 
 
-def replay(entry: Entry, account: Account, command: Command) -> Outcome:
+def replay(entry: Entry, account: Account, command: Change) -> Outcome:
     """The outcome of a command whose request_id was recorded as `entry`: that entry again, if it is the same request."""
     if entry.fingerprint != fingerprint(command):
         return Rejection(
@@ -89,6 +109,7 @@ def apply(account: Account, entry: Entry) -> Account:
         account.funded_microcents + (0 if cost else entry.amount_microcents),
         account.spent_microcents - (entry.amount_microcents if cost else 0),
         entry.record_time_us,
+        entry.residue_picocents,
     )
 
 
@@ -108,6 +129,9 @@ def decide_batch(
     for command in commands:
         user_id = command.user_id
         account = changed.get(user_id) or accounts[user_id]
+        if isinstance(command, Check):
+            outcomes.append(decide_check(account, command))
+            continue
         key = (user_id, command.request_id)
         earlier = made.get(key) or recorded.get(key)
         if earlier is not None:
@@ -122,7 +146,9 @@ def decide_batch(
 
 
 def _decide_cost(account: Account, command: RecordCost, now_us: int) -> Outcome:
-    cost = command.cost_microcents
+    cost, residue = command.cost_microcents, account.residue_picocents
+    if command.priced:
+        cost, residue = charge(residue, command.priced.picocents)
     available = account.available_microcents
     if command.reject_overdraft and cost > available:
         return Rejection(
@@ -134,7 +160,7 @@ def _decide_cost(account: Account, command: RecordCost, now_us: int) -> Outcome:
                 "shortfall_microcents": cost - available,
             },
         )
-    return _append(account, command, EntryKind.COST, -cost, now_us)
+    return _append(account, command, EntryKind.COST, -cost, now_us, residue_picocents=residue)
 
 
 def _decide_funding(account: Account, command: RecordFunding, now_us: int) -> Outcome:
@@ -145,10 +171,14 @@ def _decide_funding(account: Account, command: RecordFunding, now_us: int) -> Ou
             f"the funded total is {account.funded_microcents} microcents, not {expected}",
             {"funded_microcents": account.funded_microcents},
         )
-    return _append(account, command, EntryKind.FUNDING, command.amount_microcents, now_us)
+    residue = account.residue_picocents
+    return _append(account, command, EntryKind.FUNDING, command.amount_microcents, now_us, residue_picocents=residue)
 
 
-def _append(account: Account, command: Command, kind: EntryKind, amount_microcents: int, now_us: int) -> Outcome:
+def _append(
+    account: Account, command: Change, kind: EntryKind, amount_microcents: int, now_us: int, *, residue_picocents: int
+) -> Outcome:
+    priced = command.priced if isinstance(command, RecordCost) else None
     entry = Entry(
         account.user_id,
         account.version + 1,
@@ -162,6 +192,9 @@ def _append(account: Account, command: Command, kind: EntryKind, amount_microcen
         command.occur_time_us if isinstance(command, RecordCost) else None,
         # A clock that was set back must not reorder a ledger.
         max(now_us, account.record_time_us + 1),
+        residue_picocents,
+        priced.usage if priced else None,
+        priced.rate_card if priced else None,
     )
     after = apply(account, entry)
     if max(after.funded_microcents, after.spent_microcents, abs(entry.balance_microcents)) > ACCOUNT_MICROCENTS_MAX:

@@ -12,6 +12,8 @@ EXITS = {
     meterd.InsufficientFundsError: 1,
     meterd.RequestIdReusedError: 3,
     meterd.FundingConflictError: 3,
+    meterd.UnknownRateError: 3,
+    meterd.RateCardConflictError: 3,
     meterd.OverloadedError: 4,
     meterd.UnavailableError: 4,
     meterd.DeadlineExceededError: 4,

@@ -39,6 +39,7 @@ def test_every_setting_has_a_flag(run, served):
         "insecure": True,
         "listen": "0.0.0.0:1",
         "db": ":memory:",
+        "prices": "prices.toml",
         "db_connections": 2,
         "log_level": "debug",
         "log_format": "json",

@@ -43,17 +43,27 @@ def failure(code, reason="", metadata=None, *, domain="meterd", violations=(), r
 
 
 class Daemon(metering_pb2_grpc.MeteringServiceServicer, ledger_pb2_grpc.LedgerServiceServicer):
-    """Answers what `script` holds and then echoes; writes down every request."""
+    """Answers what `script` holds, or `scripts` for a user, and then echoes; writes down every request.
+
+    In a Batch each operation is a request of its own; `batches` has them as they came together. What `batch_script` holds
+    is the answer to a whole one. Nothing is answered while `released` is clear, no Batch while `batch_released` is.
+    """
 
     failure = staticmethod(failure)
     Failure = Failure
 
     def __init__(self, address="127.0.0.1:0"):
         self.requests = []
+        self.batches = []
         self.script = deque()
+        self.scripts = {}
+        self.batch_script = deque()
         self.arrived = threading.Event()
+        self.calls = threading.Semaphore(0)  # released by every call that arrives
         self.released = threading.Event()
         self.released.set()
+        self.batch_released = threading.Event()
+        self.batch_released.set()
         self._threads = ThreadPoolExecutor(8)
         self._server = grpc.server(self._threads)
         metering_pb2_grpc.add_MeteringServiceServicer_to_server(self, self._server)
@@ -64,44 +74,93 @@ class Daemon(metering_pb2_grpc.MeteringServiceServicer, ledger_pb2_grpc.LedgerSe
 
     def stop(self):
         self.released.set()
+        self.batch_released.set()
         self._server.stop(None).wait()
         self._threads.shutdown()
 
+    def wait_for_call(self):
+        assert self.calls.acquire(timeout=30)
+
+    def _answer(self, request, echo):
+        user_script = self.scripts.get(getattr(request, "user_id", None)) or self.script
+        return user_script.popleft() if user_script else echo
+
+    def _arrive(self):
+        self.arrived.set()
+        self.calls.release()
+        self.released.wait()
+
     def _play(self, request, context, echo):
         self.requests.append(request)
-        self.arrived.set()
-        self.released.wait()
-        answer = self.script.popleft() if self.script else echo
-        if not isinstance(answer, Failure):
-            return answer
-        if answer.details is not None:
-            context.set_trailing_metadata((("grpc-status-details-bin", answer.details),))
-        return context.abort(answer.code, answer.message)
+        self._arrive()
+        return _or_abort(self._answer(request, echo), context)
+
+    def Batch(self, request, context):
+        self.batches.append(request)
+        self._arrive()
+        self.batch_released.wait()
+        if self.batch_script:
+            return _or_abort(self.batch_script.popleft(), context)
+        response = metering_pb2.BatchResponse()
+        for operation in request.operations:
+            kind = operation.WhichOneof("operation")
+            each = getattr(operation, kind)
+            self.requests.append(each)
+            answer = self._answer(each, ECHO[kind](each))
+            result = response.results.add()
+            if isinstance(answer, Failure):
+                result.status.MergeFromString(answer.details)
+            else:
+                getattr(result, kind).CopyFrom(answer)
+        return response
 
     def Check(self, request, context):
-        return self._play(request, context, metering_pb2.CheckResponse(allowed=True))
+        return self._play(request, context, _echo_check(request))
 
     def RecordCost(self, request, context):
-        entry = account_pb2.Entry(
-            user_id=request.user_id,
-            kind=account_pb2.ENTRY_KIND_COST,
-            amount_microcents=-request.cost_microcents,
-            request_id=request.request_id,
-            service=request.service,
-            labels=request.labels,
-            occur_time=request.occur_time if request.HasField("occur_time") else None,
-        )
-        return self._play(request, context, metering_pb2.RecordCostResponse(entry=entry))
+        return self._play(request, context, _echo_cost(request))
 
     def RecordFunding(self, request, context):
-        entry = account_pb2.Entry(kind=account_pb2.ENTRY_KIND_FUNDING, request_id=request.request_id)
-        return self._play(request, context, metering_pb2.RecordFundingResponse(entry=entry))
+        return self._play(request, context, _echo_funding(request))
 
     def GetBalance(self, request, context):
         return self._play(request, context, ledger_pb2.GetBalanceResponse())
 
     def ListEntries(self, request, context):
         return self._play(request, context, ledger_pb2.ListEntriesResponse())
+
+
+def _or_abort(answer, context):
+    if not isinstance(answer, Failure):
+        return answer
+    if answer.details is not None:
+        context.set_trailing_metadata((("grpc-status-details-bin", answer.details),))
+    return context.abort(answer.code, answer.message)
+
+
+def _echo_check(_):
+    return metering_pb2.CheckResponse(allowed=True)
+
+
+def _echo_cost(request):
+    entry = account_pb2.Entry(
+        user_id=request.user_id,
+        kind=account_pb2.ENTRY_KIND_COST,
+        amount_microcents=-request.cost_microcents,
+        request_id=request.request_id,
+        service=request.service,
+        labels=request.labels,
+        occur_time=request.occur_time if request.HasField("occur_time") else None,
+    )
+    return metering_pb2.RecordCostResponse(entry=entry)
+
+
+def _echo_funding(request):
+    entry = account_pb2.Entry(kind=account_pb2.ENTRY_KIND_FUNDING, request_id=request.request_id)
+    return metering_pb2.RecordFundingResponse(entry=entry)
+
+
+ECHO = {"check": _echo_check, "record_cost": _echo_cost, "record_funding": _echo_funding}
 
 
 class Blocking:

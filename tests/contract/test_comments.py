@@ -72,7 +72,7 @@ def test_a_comment_is_a_sentence(sources):
 
 
 def test_a_number_says_its_unit(sources):
-    """An int64 is an amount, whose name ends with its unit, or a version; and nothing is a float."""
+    """An int64 is an amount, a price or a number of units, and its name ends so, or a version; and nothing is a float."""
     fields = [
         (name, element.type)
         for file in sources
@@ -81,6 +81,7 @@ def test_a_number_says_its_unit(sources):
     ]
     assert fields
     int64 = {name for name, kind in fields if kind == FieldDescriptorProto.TYPE_INT64}
-    assert {"Balance.version", "Entry.version"} == {name for name in int64 if not name.endswith("_microcents")}
+    units = ("_microcents", "_picocents", "_units")
+    assert {"Balance.version", "Entry.version"} == {name for name in int64 if not name.endswith(units)}
     floats = (FieldDescriptorProto.TYPE_FLOAT, FieldDescriptorProto.TYPE_DOUBLE)
     assert [] == [name for name, kind in fields if kind in floats]

@@ -14,6 +14,8 @@ from meterd_server.rules import decide_batch
 class ScriptedStore:
     """Keeps accounts in a dict. While held, commits do not end; with an error, they and reopening raise it."""
 
+    lanes = 1
+
     def __init__(self):
         self.batches = []
         self.closed = False
@@ -25,6 +27,11 @@ class ScriptedStore:
         self._may_end = asyncio.Event()
         self._may_end.set()
 
+    @property
+    def held(self):
+        """Whether commits may not end."""
+        return not self._may_end.is_set()
+
     def hold(self):
         """Let no commit end until `let_go`."""
         self._may_end.clear()
@@ -32,6 +39,13 @@ class ScriptedStore:
     def let_go(self):
         """Let commits end."""
         self._may_end.set()
+
+    def lane_of(self, user_id):
+        """Put everybody into one lane."""
+        return 0
+
+    def commit_at_once(self, commands, now_us):
+        """Have `commit` used."""
 
     async def commit(self, commands, now_us):
         """Decide the commands when let go."""

@@ -11,10 +11,12 @@ from grpc_health.v1 import health_pb2_grpc
 from grpc_status import rpc_status
 
 from meterd import new_request_id
-from meterd.v1 import ledger_pb2, ledger_pb2_grpc, metering_pb2, metering_pb2_grpc
+from meterd.v1 import ledger_pb2, ledger_pb2_grpc, metering_pb2, metering_pb2_grpc, pricing_pb2, pricing_pb2_grpc
 from meterd_server.errors import StoreUnavailable
 from meterd_server.ledger import Ledger
+from meterd_server.prices import Prices
 from meterd_server.rpc.server import Server
+from meterd_server.rpc.validate import Sources
 from meterd_server.store.sqlite import SqliteStore
 
 TIMEOUT_SECONDS = 20
@@ -34,6 +36,9 @@ class TroubledStore(SqliteStore):
         self.commit_begun = asyncio.Event()
         self.error = None
         self.may_reopen = True
+
+    def commit_at_once(self, *args):
+        """Have `commit` used, which a test can hold up."""
 
     async def commit(self, *args, **kwargs):
         self.commit_begun.set()
@@ -88,10 +93,13 @@ class House:
     def __init__(self, **ledger_options):
         self._tasks = set()
         self._ids = itertools.count(1)
+        self._serving = asyncio.Event()
+        self._serving.set()
         self.store = TroubledStore()
         self.now_us = 1_800_000_000_000_000
         self.ledger = Ledger(self.store, clock_us=lambda: self.now_us, on_health=self._tell_health, **ledger_options)
-        self.server = Server(self.ledger, new_request_id, message_bytes_max=64 * 1024)
+        self.prices = Prices(self.store, clock_us=lambda: self.now_us)
+        self.server = Server(self.ledger, Sources(new_request_id, self.prices), message_bytes_max=64 * 1024)
 
     async def __aenter__(self):
         await self.store.open()
@@ -99,6 +107,7 @@ class House:
         self.channel = grpc.aio.insecure_channel(self.address)
         self.metering = metering_pb2_grpc.MeteringServiceStub(self.channel)
         self.reads = ledger_pb2_grpc.LedgerServiceStub(self.channel)
+        self.pricing = pricing_pb2_grpc.PricingServiceStub(self.channel)
         self.health = health_pb2_grpc.HealthStub(self.channel)
         return self
 
@@ -109,17 +118,38 @@ class House:
         await self.ledger.stop()
         await self.store.close()
 
+    def queued(self):
+        """Return how many operations wait for the ledger."""
+        return sum(lane.queued_operations for lane in self.ledger._lanes.values())
+
+    async def until_queued(self, operations):
+        """Wait until that many operations wait for the ledger; but not for ever, if they never do."""
+        async with asyncio.timeout(TIMEOUT_SECONDS):
+            while self.queued() < operations:  # noqa: ASYNC110 -- the ledger tells nobody how full it is
+                await asyncio.sleep(0)
+
+    async def until_serving(self):
+        """Wait until the store that failed is back."""
+        await self._serving.wait()
+
     def _tell_health(self, serving):
+        (self._serving.set if serving else self._serving.clear)()
         task = asyncio.ensure_future(self.server.set_serving(serving))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     def send(self, method, request, timeout_seconds=TIMEOUT_SECONDS):
         """Send a request, or bytes that need not be one, to a method named "Check" or "Service/Check"."""
-        service = METERING if method in {"Check", "RecordCost", "RecordFunding"} else LEDGER
+        service = METERING if method in {"Check", "RecordCost", "RecordFunding", "Batch"} else LEDGER
         path = f"/{method}" if "/" in method else f"/{service}/{method}"
         raw = request if isinstance(request, bytes) else request.SerializeToString()
         return self.channel.unary_unary(path)(raw, timeout=timeout_seconds)
+
+    def use(self, user_id, usage, **more):
+        """Record usage under a request id of its own unless one is given."""
+        fields = {"request_id": f"use-{next(self._ids)}"} | more
+        request = metering_pb2.RecordCostRequest(user_id=user_id, usage=usage, **fields)
+        return self.metering.RecordCost(request, timeout=TIMEOUT_SECONDS)
 
     def cost(self, user_id="ada", cost_microcents=10, *, timeout_seconds=TIMEOUT_SECONDS, **more):
         """Record a cost under a request id of its own unless one is given."""
@@ -136,9 +166,23 @@ class House:
             metering_pb2.RecordFundingRequest(user_id=user_id, **fields), timeout=TIMEOUT_SECONDS
         )
 
-    def check(self, user_id="ada", minimum_microcents=None):
-        """Ask whether the user may afford the minimum."""
-        request = metering_pb2.CheckRequest(user_id=user_id, minimum_microcents=minimum_microcents)
+    def batch(self, *operations):
+        """Send operations in one call."""
+        return self.metering.Batch(metering_pb2.BatchRequest(operations=operations), timeout=TIMEOUT_SECONDS)
+
+    def put(self, *cards, validate_only=False):
+        """Put rate cards."""
+        request = pricing_pb2.PutRateCardRequest(rate_cards=cards, validate_only=validate_only)
+        return self.pricing.PutRateCard(request, timeout=TIMEOUT_SECONDS)
+
+    def quote(self, user_id, usage, meter=""):
+        """Ask what a usage would cost."""
+        request = pricing_pb2.QuoteRequest(user_id=user_id, usage=usage, meter=meter)
+        return self.pricing.Quote(request, timeout=TIMEOUT_SECONDS)
+
+    def check(self, user_id="ada", minimum_microcents=None, usage=None):
+        """Ask whether the user may afford the minimum, or the usage."""
+        request = metering_pb2.CheckRequest(user_id=user_id, minimum_microcents=minimum_microcents, usage=usage)
         return self.metering.Check(request, timeout=TIMEOUT_SECONDS)
 
     def list(self, user_id="ada", **more):

@@ -95,9 +95,13 @@ async def _reflect(house, **question):
 async def test_reflection_lists_every_service(house):
     """A gRPC tool without the proto files finds our services, health and reflection itself."""
     answer = await _reflect(house, list_services="")
-    assert {METERING, LEDGER, "grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"} == {
-        service.name for service in answer.list_services_response.service
-    }
+    assert {
+        METERING,
+        LEDGER,
+        "meterd.v1.PricingService",
+        "grpc.health.v1.Health",
+        "grpc.reflection.v1alpha.ServerReflection",
+    } == {service.name for service in answer.list_services_response.service}
 
 
 @pytest.mark.parametrize("service", [METERING, LEDGER])

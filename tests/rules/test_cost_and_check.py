@@ -3,11 +3,16 @@
 import pytest
 
 from meterd_server.errors import Reason
-from meterd_server.model import Account, Applied, Entry, EntryKind, Rejection
-from meterd_server.rules import check, decide, fingerprint
+from meterd_server.model import Account, Applied, Check, Entry, EntryKind, Rejection
+from meterd_server.rules import decide, decide_check, fingerprint
 from rules.commands import cost, funding, strict_cost
 
 NOW = 1_700_000_000_000_000
+
+
+def shortfall(account, minimum):
+    """Return what a Check of the minimum finds missing."""
+    return decide_check(account, Check(account.user_id, minimum)).shortfall_microcents
 
 
 def account(funded, spent=0):
@@ -21,12 +26,12 @@ def account(funded, spent=0):
 )
 def test_check_is_inclusive(available, minimum, missing):
     """A user whose available equals the minimum may go on, and what is missing below it is exact."""
-    assert missing == check(Account("alice", 1, 1000, 1000 - available, NOW), minimum)
+    assert missing == shortfall(Account("alice", 1, 1000, 1000 - available, NOW), minimum)
 
 
 def test_an_unknown_user_has_nothing():
     """A user without entries has 0 available: enough for a minimum of 0, short of any other by all of it."""
-    assert (0, 100) == (check(Account("nobody"), 0), check(Account("nobody"), 100))
+    assert (0, 100) == (shortfall(Account("nobody"), 0), shortfall(Account("nobody"), 100))
 
 
 def test_a_cost_makes_one_entry():
@@ -83,7 +88,7 @@ def test_check_and_a_strict_cost_agree():
         for amount in (0, 1, 2, 3):
             before = Account("alice", 1, 1000, 1000 - available, NOW)
             taken = isinstance(decide(before, strict_cost("alice", amount), NOW), Applied)
-            assert taken == (check(before, amount) == 0)
+            assert taken == (shortfall(before, amount) == 0)
 
 
 def test_the_first_command_of_a_user_has_version_1():

@@ -3,10 +3,12 @@
 import pytest
 
 from meterd_server.errors import Reason
-from meterd_server.model import Account, Applied, RecordCost, RecordFunding
+from meterd_server.model import Account, Applied, PricedUsage, RateCardKey, RecordCost, RecordFunding, Usage
 from meterd_server.rules import decide, fingerprint, replay
 
 COST = RecordCost("alice", "r1", 1250, "chat", (("model", "café"), ("tier", "pro")), True, -1_000_000)
+PRICED = PricedUsage(Usage("chat", "large", (("input", 5), ("output", 2))), 12_500_000, RateCardKey("chat", "lar*", 3))
+USE = RecordCost("alice", "r1", 0, "chat", (("tier", "pro"),), priced=PRICED)
 FUNDING = RecordFunding("alice", "r1", 500_000_000, None, (("label", "card"),))
 UPDATE = RecordFunding("alice", "r1", -250, 1000, (("label", "refund"),))
 RICH = Account("alice", 3, 10**9, 0, 5)
@@ -22,6 +24,15 @@ SAME_ID_OTHER_REQUEST = [
     (COST, {"reject_overdraft": False}),
     (COST, {"occur_time_us": None}),
     (COST, {"occur_time_us": 0}),
+    (USE, {"priced": None}),
+    (USE, {"service": "other"}),
+    (USE, {"labels": ()}),
+    (USE, {"reject_overdraft": True}),
+    (USE, {"occur_time_us": 0}),
+    (USE, {"priced": PRICED._replace(usage=Usage("chat", "large", (("input", 5), ("output", 3))))}),
+    (USE, {"priced": PRICED._replace(usage=Usage("chat", "large", (("input", 5),)))}),
+    (USE, {"priced": PRICED._replace(usage=Usage("chat", "small", PRICED.usage.quantities))}),
+    (USE, {"priced": PRICED._replace(usage=Usage("talk", "large", PRICED.usage.quantities))}),
     (FUNDING, {"amount_microcents": 500_000_001}),
     (FUNDING, {"expected_funded_microcents": 0}),
     (FUNDING, {"labels": ()}),
@@ -37,6 +48,7 @@ SAME_ID_OTHER_REQUEST = [
     [
         (COST, -520828414143238669),
         (RecordCost("bob", "r2", 0), 7787145086222186388),
+        (USE, -6929702429917320013),
         (RecordFunding("bob", "r2", 500_000_000), 1694369447376504381),
         (UPDATE._replace(labels=(("label", "refund"),)), 8097682634952298124),
     ],
@@ -77,7 +89,7 @@ def test_fields_do_not_run_into_each_other():
         assert fingerprint(plain) != fingerprint(plain._replace(service=service, labels=labels))
 
 
-@pytest.mark.parametrize("command", [COST, FUNDING, UPDATE])
+@pytest.mark.parametrize("command", [COST, USE, FUNDING, UPDATE])
 def test_the_same_request_is_a_replay(command):
     """The same request again gets the entry of the first one, and the balance as it is now."""
     entry = decide(RICH._replace(funded_microcents=1000) if command is UPDATE else RICH, command, 9).entry
@@ -95,6 +107,13 @@ def test_what_came_of_a_request_is_no_part_of_it(command):
         for made in (command, command._replace(request_id_is_new=True))
     ]
     assert {fingerprint(command)} == {entry.fingerprint for entry in entries}
+
+
+def test_a_price_that_changed_is_no_part_of_a_request():
+    """Usage that is sent again under a newer card is a replay of what was charged by the older one."""
+    entry = decide(RICH, USE, 9).entry
+    dearer = USE._replace(priced=PRICED._replace(picocents=99_000_000, rate_card=RateCardKey("chat", "large", 4)))
+    assert (12, entry) == (-entry.amount_microcents, replay(entry, RICH, dearer).entry)
 
 
 def test_a_fingerprint_fits_an_int64():

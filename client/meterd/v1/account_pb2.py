@@ -25,21 +25,29 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17meterd/v1/account.proto\x12\tmeterd.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x82\x02\n\x07\x42\x61lance\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x1a\n\x12\x62\x61lance_microcents\x18\x02 \x01(\x03\x12\x17\n\x0fheld_microcents\x18\x03 \x01(\x03\x12\x1c\n\x14\x61vailable_microcents\x18\x04 \x01(\x03\x12\x19\n\x11\x66unded_microcents\x18\x05 \x01(\x03\x12\x18\n\x10spent_microcents\x18\x06 \x01(\x03\x12\x19\n\x11lapsed_microcents\x18\x07 \x01(\x03\x12\x1f\n\x17\x63redit_limit_microcents\x18\x08 \x01(\x03\x12\x11\n\tunlimited\x18\t \x01(\x08\x12\x0f\n\x07version\x18\n \x01(\x03\"\xe7\x02\n\x05\x45ntry\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12\"\n\x04kind\x18\x03 \x01(\x0e\x32\x14.meterd.v1.EntryKind\x12\x19\n\x11\x61mount_microcents\x18\x04 \x01(\x03\x12\x1a\n\x12\x62\x61lance_microcents\x18\x05 \x01(\x03\x12\x12\n\nrequest_id\x18\x06 \x01(\t\x12\x0f\n\x07service\x18\x07 \x01(\t\x12,\n\x06labels\x18\x08 \x03(\x0b\x32\x1c.meterd.v1.Entry.LabelsEntry\x12.\n\noccur_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0brecord_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01*T\n\tEntryKind\x12\x1a\n\x16\x45NTRY_KIND_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x45NTRY_KIND_COST\x10\x01\x12\x16\n\x12\x45NTRY_KIND_FUNDING\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17meterd/v1/account.proto\x12\tmeterd.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9d\x02\n\x07\x42\x61lance\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x1a\n\x12\x62\x61lance_microcents\x18\x02 \x01(\x03\x12\x17\n\x0fheld_microcents\x18\x03 \x01(\x03\x12\x1c\n\x14\x61vailable_microcents\x18\x04 \x01(\x03\x12\x19\n\x11\x66unded_microcents\x18\x05 \x01(\x03\x12\x18\n\x10spent_microcents\x18\x06 \x01(\x03\x12\x19\n\x11lapsed_microcents\x18\x07 \x01(\x03\x12\x1f\n\x17\x63redit_limit_microcents\x18\x08 \x01(\x03\x12\x11\n\tunlimited\x18\t \x01(\x08\x12\x0f\n\x07version\x18\n \x01(\x03\x12\x19\n\x11residue_picocents\x18\x0b \x01(\x03\"\x90\x01\n\x05Usage\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x34\n\nquantities\x18\x03 \x03(\x0b\x32 .meterd.v1.Usage.QuantitiesEntry\x1a\x31\n\x0fQuantitiesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\">\n\x0bRateCardKey\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\x05\"\xb3\x03\n\x05\x45ntry\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12\"\n\x04kind\x18\x03 \x01(\x0e\x32\x14.meterd.v1.EntryKind\x12\x19\n\x11\x61mount_microcents\x18\x04 \x01(\x03\x12\x1a\n\x12\x62\x61lance_microcents\x18\x05 \x01(\x03\x12\x12\n\nrequest_id\x18\x06 \x01(\t\x12\x0f\n\x07service\x18\x07 \x01(\t\x12,\n\x06labels\x18\x08 \x03(\x0b\x32\x1c.meterd.v1.Entry.LabelsEntry\x12\x1f\n\x05usage\x18\t \x01(\x0b\x32\x10.meterd.v1.Usage\x12.\n\noccur_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0brecord_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\trate_card\x18\x0c \x01(\x0b\x32\x16.meterd.v1.RateCardKey\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01*T\n\tEntryKind\x12\x1a\n\x16\x45NTRY_KIND_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x45NTRY_KIND_COST\x10\x01\x12\x16\n\x12\x45NTRY_KIND_FUNDING\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'meterd.v1.account_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_USAGE_QUANTITIESENTRY']._loaded_options = None
+  _globals['_USAGE_QUANTITIESENTRY']._serialized_options = b'8\001'
   _globals['_ENTRY_LABELSENTRY']._loaded_options = None
   _globals['_ENTRY_LABELSENTRY']._serialized_options = b'8\001'
-  _globals['_ENTRYKIND']._serialized_start=694
-  _globals['_ENTRYKIND']._serialized_end=778
+  _globals['_ENTRYKIND']._serialized_start=1008
+  _globals['_ENTRYKIND']._serialized_end=1092
   _globals['_BALANCE']._serialized_start=72
-  _globals['_BALANCE']._serialized_end=330
-  _globals['_ENTRY']._serialized_start=333
-  _globals['_ENTRY']._serialized_end=692
-  _globals['_ENTRY_LABELSENTRY']._serialized_start=647
-  _globals['_ENTRY_LABELSENTRY']._serialized_end=692
+  _globals['_BALANCE']._serialized_end=357
+  _globals['_USAGE']._serialized_start=360
+  _globals['_USAGE']._serialized_end=504
+  _globals['_USAGE_QUANTITIESENTRY']._serialized_start=455
+  _globals['_USAGE_QUANTITIESENTRY']._serialized_end=504
+  _globals['_RATECARDKEY']._serialized_start=506
+  _globals['_RATECARDKEY']._serialized_end=568
+  _globals['_ENTRY']._serialized_start=571
+  _globals['_ENTRY']._serialized_end=1006
+  _globals['_ENTRY_LABELSENTRY']._serialized_start=961
+  _globals['_ENTRY_LABELSENTRY']._serialized_end=1006
 # @@protoc_insertion_point(module_scope)

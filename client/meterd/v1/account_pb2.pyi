@@ -63,6 +63,7 @@ class Balance(_message.Message):
     CREDIT_LIMIT_MICROCENTS_FIELD_NUMBER: _builtins.int
     UNLIMITED_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
+    RESIDUE_PICOCENTS_FIELD_NUMBER: _builtins.int
     user_id: _builtins.str
     """Whose money it is."""
     balance_microcents: _builtins.int
@@ -87,6 +88,10 @@ class Balance(_message.Message):
     """The version of the user's last entry, counted from 1 without gaps. 0 means the user is unknown: no entry yet, every
     amount 0.
     """
+    residue_picocents: _builtins.int
+    """What the user has used but not yet been charged, because it is less than a microcent: 0 to 999,999 picocents
+    (10^-12 US cent). It goes into the charge of the next usage, so that the charges of all usage add up to its price.
+    """
     def __init__(
         self,
         *,
@@ -100,14 +105,100 @@ class Balance(_message.Message):
         credit_limit_microcents: _builtins.int = ...,
         unlimited: _builtins.bool = ...,
         version: _builtins.int = ...,
+        residue_picocents: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["available_microcents", b"available_microcents", "balance_microcents", b"balance_microcents", "credit_limit_microcents", b"credit_limit_microcents", "funded_microcents", b"funded_microcents", "held_microcents", b"held_microcents", "lapsed_microcents", b"lapsed_microcents", "spent_microcents", b"spent_microcents", "unlimited", b"unlimited", "user_id", b"user_id", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["available_microcents", b"available_microcents", "balance_microcents", b"balance_microcents", "credit_limit_microcents", b"credit_limit_microcents", "funded_microcents", b"funded_microcents", "held_microcents", b"held_microcents", "lapsed_microcents", b"lapsed_microcents", "residue_picocents", b"residue_picocents", "spent_microcents", b"spent_microcents", "unlimited", b"unlimited", "user_id", b"user_id", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Balance: _TypeAlias = Balance  # noqa: Y015
+
+@_typing.final
+class Usage(_message.Message):
+    """Usage is what was used of a service, in its own units. The rate card that was valid then says what it costs."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class QuantitiesEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.int
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    SERVICE_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    QUANTITIES_FIELD_NUMBER: _builtins.int
+    service: _builtins.str
+    """Which service: 1-64 bytes of UTF-8 without control characters, else INVALID_ARGUMENT; one without a card: UNKNOWN_RATE."""
+    model: _builtins.str
+    """Which model of it, up to 256 bytes of UTF-8 without control characters. Empty: a service without models."""
+    @_builtins.property
+    def quantities(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
+        """Meter to units, e.g. {"input_tokens": 1200, "output_tokens": 300}: 1 to 64 meters, each a name of up to 64 of a-z, 0-9 and _,
+        a letter first. Units are 0 to 2^63-1; negative: INVALID_ARGUMENT naming the meter. What is counted under one meter is
+        counted under no other: a cached input token is not an input token. A meter that the card has no price for: UNKNOWN_RATE.
+        """
+
+    def __init__(
+        self,
+        *,
+        service: _builtins.str = ...,
+        model: _builtins.str = ...,
+        quantities: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "quantities", b"quantities", "service", b"service"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Usage: _TypeAlias = Usage  # noqa: Y015
+
+@_typing.final
+class RateCardKey(_message.Message):
+    """RateCardKey names a version of a rate card for ever."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SERVICE_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    service: _builtins.str
+    """The service of the card."""
+    model: _builtins.str
+    """The card's model or pattern of models; empty for the card of the whole service."""
+    version: _builtins.int
+    """Which of its versions, from 1."""
+    def __init__(
+        self,
+        *,
+        service: _builtins.str = ...,
+        model: _builtins.str = ...,
+        version: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "service", b"service", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RateCardKey: _TypeAlias = RateCardKey  # noqa: Y015
 
 @_typing.final
 class Entry(_message.Message):
@@ -143,8 +234,10 @@ class Entry(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     SERVICE_FIELD_NUMBER: _builtins.int
     LABELS_FIELD_NUMBER: _builtins.int
+    USAGE_FIELD_NUMBER: _builtins.int
     OCCUR_TIME_FIELD_NUMBER: _builtins.int
     RECORD_TIME_FIELD_NUMBER: _builtins.int
+    RATE_CARD_FIELD_NUMBER: _builtins.int
     user_id: _builtins.str
     """Whose ledger the entry belongs to."""
     version: _builtins.int
@@ -164,6 +257,10 @@ class Entry(_message.Message):
         """The caller's labels, unchanged."""
 
     @_builtins.property
+    def usage(self) -> Global___Usage:
+        """What was used, when the cost was recorded as usage; unset otherwise."""
+
+    @_builtins.property
     def occur_time(self) -> _timestamp_pb2.Timestamp:
         """When the use happened, as the caller said; unset when the caller did not say."""
 
@@ -172,6 +269,10 @@ class Entry(_message.Message):
         """When the server recorded it, microsecond precision. Strictly increasing along one user's versions, even when the
         server's clock is set back.
         """
+
+    @_builtins.property
+    def rate_card(self) -> Global___RateCardKey:
+        """Which version of which card the usage was charged by; unset without usage."""
 
     def __init__(
         self,
@@ -184,12 +285,14 @@ class Entry(_message.Message):
         request_id: _builtins.str = ...,
         service: _builtins.str = ...,
         labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        usage: Global___Usage | None = ...,
         occur_time: _timestamp_pb2.Timestamp | None = ...,
         record_time: _timestamp_pb2.Timestamp | None = ...,
+        rate_card: Global___RateCardKey | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["occur_time", b"occur_time", "record_time", b"record_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["occur_time", b"occur_time", "rate_card", b"rate_card", "record_time", b"record_time", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_microcents", b"amount_microcents", "balance_microcents", b"balance_microcents", "kind", b"kind", "labels", b"labels", "occur_time", b"occur_time", "record_time", b"record_time", "request_id", b"request_id", "service", b"service", "user_id", b"user_id", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_microcents", b"amount_microcents", "balance_microcents", b"balance_microcents", "kind", b"kind", "labels", b"labels", "occur_time", b"occur_time", "rate_card", b"rate_card", "record_time", b"record_time", "request_id", b"request_id", "service", b"service", "usage", b"usage", "user_id", b"user_id", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

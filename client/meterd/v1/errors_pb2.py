@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16meterd/v1/errors.proto\x12\tmeterd.v1*\xbc\x02\n\x0b\x45rrorReason\x12\x1c\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x12!\n\x1d\x45RROR_REASON_INVALID_ARGUMENT\x10\x01\x12#\n\x1f\x45RROR_REASON_INSUFFICIENT_FUNDS\x10\x02\x12\"\n\x1e\x45RROR_REASON_REQUEST_ID_REUSED\x10\x03\x12!\n\x1d\x45RROR_REASON_FUNDING_CONFLICT\x10\x04\x12$\n ERROR_REASON_AMOUNT_OUT_OF_RANGE\x10\x05\x12\x1b\n\x17\x45RROR_REASON_OVERLOADED\x10\x06\x12\"\n\x1e\x45RROR_REASON_STORE_UNAVAILABLE\x10\x07\x12\x19\n\x15\x45RROR_REASON_INTERNAL\x10\x08\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16meterd/v1/errors.proto\x12\tmeterd.v1*\x80\x03\n\x0b\x45rrorReason\x12\x1c\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x12!\n\x1d\x45RROR_REASON_INVALID_ARGUMENT\x10\x01\x12#\n\x1f\x45RROR_REASON_INSUFFICIENT_FUNDS\x10\x02\x12\"\n\x1e\x45RROR_REASON_REQUEST_ID_REUSED\x10\x03\x12!\n\x1d\x45RROR_REASON_FUNDING_CONFLICT\x10\x04\x12$\n ERROR_REASON_AMOUNT_OUT_OF_RANGE\x10\x05\x12\x1b\n\x17\x45RROR_REASON_OVERLOADED\x10\x06\x12\"\n\x1e\x45RROR_REASON_STORE_UNAVAILABLE\x10\x07\x12\x19\n\x15\x45RROR_REASON_INTERNAL\x10\x08\x12\x1d\n\x19\x45RROR_REASON_UNKNOWN_RATE\x10\t\x12#\n\x1f\x45RROR_REASON_RATE_CARD_CONFLICT\x10\nb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,5 +32,5 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'meterd.v1.errors_pb2', _glo
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ERRORREASON']._serialized_start=38
-  _globals['_ERRORREASON']._serialized_end=354
+  _globals['_ERRORREASON']._serialized_end=422
 # @@protoc_insertion_point(module_scope)

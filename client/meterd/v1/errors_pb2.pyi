@@ -52,6 +52,15 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """
     ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 8
     """INTERNAL. A fault of the server; what it was is in the server's log only. Please report it."""
+    ERROR_REASON_UNKNOWN_RATE: _ErrorReason.ValueType  # 9
+    """NOT_FOUND, metadata {service, model, meter}. No rate card says what this usage costs: none is valid for the service and
+    model, and meter is empty, or the card has no price for the meter. Nothing was charged. The caller adds the rate and
+    sends the same call again, with the occur_time of the use.
+    """
+    ERROR_REASON_RATE_CARD_CONFLICT: _ErrorReason.ValueType  # 10
+    """FAILED_PRECONDITION. A rate card would change what earlier usage costs: the same dates or version as a card there is, or an
+    earlier date than its last version. No card was taken. The caller gives it a later date.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason lists the `reason` of the google.rpc.ErrorInfo that every error of this server carries, with domain "meterd". The
@@ -89,4 +98,13 @@ request_id is safe.
 """
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 8
 """INTERNAL. A fault of the server; what it was is in the server's log only. Please report it."""
+ERROR_REASON_UNKNOWN_RATE: ErrorReason.ValueType  # 9
+"""NOT_FOUND, metadata {service, model, meter}. No rate card says what this usage costs: none is valid for the service and
+model, and meter is empty, or the card has no price for the meter. Nothing was charged. The caller adds the rate and
+sends the same call again, with the occur_time of the use.
+"""
+ERROR_REASON_RATE_CARD_CONFLICT: ErrorReason.ValueType  # 10
+"""FAILED_PRECONDITION. A rate card would change what earlier usage costs: the same dates or version as a card there is, or an
+earlier date than its last version. No card was taken. The caller gives it a later date.
+"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

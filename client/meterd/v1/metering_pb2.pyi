@@ -9,6 +9,7 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.rpc import status_pb2 as _status_pb2
 from meterd.v1 import account_pb2 as _account_pb2
 import builtins as _builtins
 import sys
@@ -53,21 +54,27 @@ class CheckRequest(_message.Message):
 
     USER_ID_FIELD_NUMBER: _builtins.int
     MINIMUM_MICROCENTS_FIELD_NUMBER: _builtins.int
+    USAGE_FIELD_NUMBER: _builtins.int
     user_id: _builtins.str
     """1-128 bytes of UTF-8 without control characters; else INVALID_ARGUMENT."""
     minimum_microcents: _builtins.int
     """The least that must be available, in microcents, 0 to 10^15. Unset means 100; 0 is legal and allows any user who is not
     below zero. Negative: INVALID_ARGUMENT; above 10^15: AMOUNT_OUT_OF_RANGE.
     """
+    @_builtins.property
+    def usage(self) -> _account_pb2.Usage:
+        """Asks for what this usage would cost the user now, instead of for a minimum. Both given: INVALID_ARGUMENT."""
+
     def __init__(
         self,
         *,
         user_id: _builtins.str = ...,
         minimum_microcents: _builtins.int | None = ...,
+        usage: _account_pb2.Usage | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_minimum_microcents", b"_minimum_microcents", "minimum_microcents", b"minimum_microcents"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_minimum_microcents", b"_minimum_microcents", "minimum_microcents", b"minimum_microcents", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_minimum_microcents", b"_minimum_microcents", "minimum_microcents", b"minimum_microcents", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_minimum_microcents", b"_minimum_microcents", "minimum_microcents", b"minimum_microcents", "usage", b"usage", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__minimum_microcents: _TypeAlias = _typing.Literal["minimum_microcents"]  # noqa: Y015
     _WhichOneofArgType__minimum_microcents: _TypeAlias = _typing.Literal["_minimum_microcents", b"_minimum_microcents"]  # noqa: Y015
@@ -140,6 +147,7 @@ class RecordCostRequest(_message.Message):
     USER_ID_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     COST_MICROCENTS_FIELD_NUMBER: _builtins.int
+    USAGE_FIELD_NUMBER: _builtins.int
     SERVICE_FIELD_NUMBER: _builtins.int
     LABELS_FIELD_NUMBER: _builtins.int
     OVERDRAFT_POLICY_FIELD_NUMBER: _builtins.int
@@ -154,11 +162,19 @@ class RecordCostRequest(_message.Message):
     cost_microcents: _builtins.int
     """Microcents, 0 to 10^15. 0 is legal: free use is still use. Negative: INVALID_ARGUMENT; above: AMOUNT_OUT_OF_RANGE."""
     service: _builtins.str
-    """The metered service, for reports: up to 64 bytes of UTF-8 without control characters. Default empty."""
+    """The metered service, for reports: up to 64 bytes of UTF-8 without control characters. Default: that of the usage, else
+    empty.
+    """
     overdraft_policy: Global___OverdraftPolicy.ValueType
     """What to do when the cost is more than what is available. Default OVERDRAFT_POLICY_ALLOW. An unknown value:
     INVALID_ARGUMENT.
     """
+    @_builtins.property
+    def usage(self) -> _account_pb2.Usage:
+        """What was used, priced by the rate card that was valid at occur_time, or is now when that is not given. Charged is the
+        price with what was carried over, in whole microcents; the rest is carried on. More than 10^15: AMOUNT_OUT_OF_RANGE.
+        """
+
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """For reports: up to 16 labels, keys 1-64 bytes, values up to 256 bytes of UTF-8 without control characters."""
@@ -175,16 +191,17 @@ class RecordCostRequest(_message.Message):
         user_id: _builtins.str = ...,
         request_id: _builtins.str = ...,
         cost_microcents: _builtins.int = ...,
+        usage: _account_pb2.Usage | None = ...,
         service: _builtins.str = ...,
         labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         overdraft_policy: Global___OverdraftPolicy.ValueType = ...,
         occur_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["cost", b"cost", "cost_microcents", b"cost_microcents", "occur_time", b"occur_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cost", b"cost", "cost_microcents", b"cost_microcents", "occur_time", b"occur_time", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cost", b"cost", "cost_microcents", b"cost_microcents", "labels", b"labels", "occur_time", b"occur_time", "overdraft_policy", b"overdraft_policy", "request_id", b"request_id", "service", b"service", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cost", b"cost", "cost_microcents", b"cost_microcents", "labels", b"labels", "occur_time", b"occur_time", "overdraft_policy", b"overdraft_policy", "request_id", b"request_id", "service", b"service", "usage", b"usage", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_cost: _TypeAlias = _typing.Literal["cost_microcents"]  # noqa: Y015
+    _WhichOneofReturnType_cost: _TypeAlias = _typing.Literal["cost_microcents", "usage"]  # noqa: Y015
     _WhichOneofArgType_cost: _TypeAlias = _typing.Literal["cost", b"cost"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_cost) -> _WhichOneofReturnType_cost | None: ...
 
@@ -351,3 +368,185 @@ class RecordFundingResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RecordFundingResponse: _TypeAlias = RecordFundingResponse  # noqa: Y015
+
+@_typing.final
+class Operation(_message.Message):
+    """Operation is one of the unary requests."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHECK_FIELD_NUMBER: _builtins.int
+    RECORD_COST_FIELD_NUMBER: _builtins.int
+    RECORD_FUNDING_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def check(self) -> Global___CheckRequest:
+        """As MeteringService.Check."""
+
+    @_builtins.property
+    def record_cost(self) -> Global___RecordCostRequest:
+        """As MeteringService.RecordCost."""
+
+    @_builtins.property
+    def record_funding(self) -> Global___RecordFundingRequest:
+        """As MeteringService.RecordFunding."""
+
+    def __init__(
+        self,
+        *,
+        check: Global___CheckRequest | None = ...,
+        record_cost: Global___RecordCostRequest | None = ...,
+        record_funding: Global___RecordFundingRequest | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["check", b"check", "operation", b"operation", "record_cost", b"record_cost", "record_funding", b"record_funding"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["check", b"check", "operation", b"operation", "record_cost", b"record_cost", "record_funding", b"record_funding"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_operation: _TypeAlias = _typing.Literal["check", "record_cost", "record_funding"]  # noqa: Y015
+    _WhichOneofArgType_operation: _TypeAlias = _typing.Literal["operation", b"operation"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_operation) -> _WhichOneofReturnType_operation | None: ...
+
+Global___Operation: _TypeAlias = Operation  # noqa: Y015
+
+@_typing.final
+class OperationResult(_message.Message):
+    """OperationResult is what became of one operation."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHECK_FIELD_NUMBER: _builtins.int
+    RECORD_COST_FIELD_NUMBER: _builtins.int
+    RECORD_FUNDING_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def check(self) -> Global___CheckResponse:
+        """The answer to a Check."""
+
+    @_builtins.property
+    def record_cost(self) -> Global___RecordCostResponse:
+        """The answer to a RecordCost."""
+
+    @_builtins.property
+    def record_funding(self) -> Global___RecordFundingResponse:
+        """The answer to a RecordFunding."""
+
+    @_builtins.property
+    def status(self) -> _status_pb2.Status:
+        """Why it failed: never OK, and with google.rpc.ErrorInfo in its details, as every error of this server."""
+
+    def __init__(
+        self,
+        *,
+        check: Global___CheckResponse | None = ...,
+        record_cost: Global___RecordCostResponse | None = ...,
+        record_funding: Global___RecordFundingResponse | None = ...,
+        status: _status_pb2.Status | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["check", b"check", "record_cost", b"record_cost", "record_funding", b"record_funding", "result", b"result", "status", b"status"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["check", b"check", "record_cost", b"record_cost", "record_funding", b"record_funding", "result", b"result", "status", b"status"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_result: _TypeAlias = _typing.Literal["check", "record_cost", "record_funding", "status"]  # noqa: Y015
+    _WhichOneofArgType_result: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_result) -> _WhichOneofReturnType_result | None: ...
+
+Global___OperationResult: _TypeAlias = OperationResult  # noqa: Y015
+
+@_typing.final
+class BatchRequest(_message.Message):
+    """BatchRequest holds operations to be carried out in order."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OPERATIONS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def operations(self) -> _containers.RepeatedCompositeFieldContainer[Global___Operation]:
+        """Up to 10,000, of any users; more: INVALID_ARGUMENT, and nothing is done. None is legal. The message as a whole may not be
+        longer than the server accepts (4 MiB unless configured), else RESOURCE_EXHAUSTED.
+        """
+
+    def __init__(
+        self,
+        *,
+        operations: _abc.Iterable[Global___Operation] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["operations", b"operations"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchRequest: _TypeAlias = BatchRequest  # noqa: Y015
+
+@_typing.final
+class BatchResponse(_message.Message):
+    """BatchResponse answers a BatchRequest."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___OperationResult]:
+        """A result for each operation, in the same order. It takes up to 200 bytes an operation more than the request did: a
+        client that sends several thousand at once may have to accept longer messages than gRPC's default of 4 MiB.
+        """
+
+    def __init__(
+        self,
+        *,
+        results: _abc.Iterable[Global___OperationResult] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["results", b"results"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchResponse: _TypeAlias = BatchResponse  # noqa: Y015
+
+@_typing.final
+class StreamRequest(_message.Message):
+    """StreamRequest is one message of a Stream: on the wire the same as a BatchRequest."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OPERATIONS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def operations(self) -> _containers.RepeatedCompositeFieldContainer[Global___Operation]:
+        """As in BatchRequest."""
+
+    def __init__(
+        self,
+        *,
+        operations: _abc.Iterable[Global___Operation] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["operations", b"operations"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StreamRequest: _TypeAlias = StreamRequest  # noqa: Y015
+
+@_typing.final
+class StreamResponse(_message.Message):
+    """StreamResponse answers one StreamRequest: on the wire the same as a BatchResponse."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___OperationResult]:
+        """As in BatchResponse."""
+
+    def __init__(
+        self,
+        *,
+        results: _abc.Iterable[Global___OperationResult] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["results", b"results"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StreamResponse: _TypeAlias = StreamResponse  # noqa: Y015

@@ -58,6 +58,16 @@ class MeteringServiceStub(object):
                 request_serializer=meterd_dot_v1_dot_metering__pb2.RecordFundingRequest.SerializeToString,
                 response_deserializer=meterd_dot_v1_dot_metering__pb2.RecordFundingResponse.FromString,
                 _registered_method=True)
+        self.Batch = channel.unary_unary(
+                '/meterd.v1.MeteringService/Batch',
+                request_serializer=meterd_dot_v1_dot_metering__pb2.BatchRequest.SerializeToString,
+                response_deserializer=meterd_dot_v1_dot_metering__pb2.BatchResponse.FromString,
+                _registered_method=True)
+        self.Stream = channel.stream_stream(
+                '/meterd.v1.MeteringService/Stream',
+                request_serializer=meterd_dot_v1_dot_metering__pb2.StreamRequest.SerializeToString,
+                response_deserializer=meterd_dot_v1_dot_metering__pb2.StreamResponse.FromString,
+                _registered_method=True)
 
 
 class MeteringServiceServicer(object):
@@ -86,7 +96,7 @@ class MeteringServiceServicer(object):
 
         Errors: INVALID_ARGUMENT (a bad field), OUT_OF_RANGE / AMOUNT_OUT_OF_RANGE, FAILED_PRECONDITION / INSUFFICIENT_FUNDS (only with
         OVERDRAFT_POLICY_REJECT; nothing is changed, and the same request_id may be tried again after a top-up),
-        ALREADY_EXISTS / REQUEST_ID_REUSED, RESOURCE_EXHAUSTED / OVERLOADED, UNAVAILABLE / STORE_UNAVAILABLE (outcome unknown: retry
+        ALREADY_EXISTS / REQUEST_ID_REUSED, NOT_FOUND / UNKNOWN_RATE (usage without a price; nothing is charged), RESOURCE_EXHAUSTED / OVERLOADED, UNAVAILABLE / STORE_UNAVAILABLE (outcome unknown: retry
         with the same request_id).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -97,6 +107,28 @@ class MeteringServiceServicer(object):
         """RecordFunding records money that came in, or a new funded total as a payment system sees it, exactly once per
         request_id. Fails as RecordCost does, and with ABORTED / FUNDING_CONFLICT when `update.old_amount_microcents` is not the
         account's funded total.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Batch(self, request, context):
+        """Batch carries out many operations in one call, in order, each as its own call would: with its own result or its own
+        status, so that one bad operation does not spoil its neighbours. It is no transaction over them. An operation sees what
+        those before it in the batch did. One call of 100 operations costs about what two unary calls cost.
+
+        Errors of the call as a whole: INVALID_ARGUMENT (too many operations), RESOURCE_EXHAUSTED / OVERLOADED (nothing was
+        started), UNAVAILABLE / STORE_UNAVAILABLE (some may be recorded: send the same batch again, with the same request_ids).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Stream(self, request_iterator, context):
+        """Stream is Batch, pipelined: each message is answered by one message, in the order sent, and a few are worked on at a time.
+        A sender that is faster than the ledger is held up by flow control. Operations of a user are carried out in the order
+        sent. What would fail one Batch (too many operations, OVERLOADED, STORE_UNAVAILABLE) is the status of every operation in
+        that message, and the stream goes on. It ends OK after the caller has closed its side and everything is answered.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -119,6 +151,16 @@ def add_MeteringServiceServicer_to_server(servicer, server):
                     servicer.RecordFunding,
                     request_deserializer=meterd_dot_v1_dot_metering__pb2.RecordFundingRequest.FromString,
                     response_serializer=meterd_dot_v1_dot_metering__pb2.RecordFundingResponse.SerializeToString,
+            ),
+            'Batch': grpc.unary_unary_rpc_method_handler(
+                    servicer.Batch,
+                    request_deserializer=meterd_dot_v1_dot_metering__pb2.BatchRequest.FromString,
+                    response_serializer=meterd_dot_v1_dot_metering__pb2.BatchResponse.SerializeToString,
+            ),
+            'Stream': grpc.stream_stream_rpc_method_handler(
+                    servicer.Stream,
+                    request_deserializer=meterd_dot_v1_dot_metering__pb2.StreamRequest.FromString,
+                    response_serializer=meterd_dot_v1_dot_metering__pb2.StreamResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -211,6 +253,60 @@ class MeteringService(object):
             '/meterd.v1.MeteringService/RecordFunding',
             meterd_dot_v1_dot_metering__pb2.RecordFundingRequest.SerializeToString,
             meterd_dot_v1_dot_metering__pb2.RecordFundingResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Batch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/meterd.v1.MeteringService/Batch',
+            meterd_dot_v1_dot_metering__pb2.BatchRequest.SerializeToString,
+            meterd_dot_v1_dot_metering__pb2.BatchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Stream(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/meterd.v1.MeteringService/Stream',
+            meterd_dot_v1_dot_metering__pb2.StreamRequest.SerializeToString,
+            meterd_dot_v1_dot_metering__pb2.StreamResponse.FromString,
             options,
             channel_credentials,
             insecure,

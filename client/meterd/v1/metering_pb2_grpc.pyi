@@ -52,13 +52,27 @@ class MeteringServiceStub:
 
     Errors: INVALID_ARGUMENT (a bad field), OUT_OF_RANGE / AMOUNT_OUT_OF_RANGE, FAILED_PRECONDITION / INSUFFICIENT_FUNDS (only with
     OVERDRAFT_POLICY_REJECT; nothing is changed, and the same request_id may be tried again after a top-up),
-    ALREADY_EXISTS / REQUEST_ID_REUSED, RESOURCE_EXHAUSTED / OVERLOADED, UNAVAILABLE / STORE_UNAVAILABLE (outcome unknown: retry
+    ALREADY_EXISTS / REQUEST_ID_REUSED, NOT_FOUND / UNKNOWN_RATE (usage without a price; nothing is charged), RESOURCE_EXHAUSTED / OVERLOADED, UNAVAILABLE / STORE_UNAVAILABLE (outcome unknown: retry
     with the same request_id).
     """
     RecordFunding: _grpc.UnaryUnaryMultiCallable[_metering_pb2.RecordFundingRequest, _metering_pb2.RecordFundingResponse]
     """RecordFunding records money that came in, or a new funded total as a payment system sees it, exactly once per
     request_id. Fails as RecordCost does, and with ABORTED / FUNDING_CONFLICT when `update.old_amount_microcents` is not the
     account's funded total.
+    """
+    Batch: _grpc.UnaryUnaryMultiCallable[_metering_pb2.BatchRequest, _metering_pb2.BatchResponse]
+    """Batch carries out many operations in one call, in order, each as its own call would: with its own result or its own
+    status, so that one bad operation does not spoil its neighbours. It is no transaction over them. An operation sees what
+    those before it in the batch did. One call of 100 operations costs about what two unary calls cost.
+
+    Errors of the call as a whole: INVALID_ARGUMENT (too many operations), RESOURCE_EXHAUSTED / OVERLOADED (nothing was
+    started), UNAVAILABLE / STORE_UNAVAILABLE (some may be recorded: send the same batch again, with the same request_ids).
+    """
+    Stream: _grpc.StreamStreamMultiCallable[_metering_pb2.StreamRequest, _metering_pb2.StreamResponse]
+    """Stream is Batch, pipelined: each message is answered by one message, in the order sent, and a few are worked on at a time.
+    A sender that is faster than the ledger is held up by flow control. Operations of a user are carried out in the order
+    sent. What would fail one Batch (too many operations, OVERLOADED, STORE_UNAVAILABLE) is the status of every operation in
+    that message, and the stream goes on. It ends OK after the caller has closed its side and everything is answered.
     """
 
 @_typing.type_check_only
@@ -85,13 +99,27 @@ class MeteringServiceAsyncStub(MeteringServiceStub):
 
     Errors: INVALID_ARGUMENT (a bad field), OUT_OF_RANGE / AMOUNT_OUT_OF_RANGE, FAILED_PRECONDITION / INSUFFICIENT_FUNDS (only with
     OVERDRAFT_POLICY_REJECT; nothing is changed, and the same request_id may be tried again after a top-up),
-    ALREADY_EXISTS / REQUEST_ID_REUSED, RESOURCE_EXHAUSTED / OVERLOADED, UNAVAILABLE / STORE_UNAVAILABLE (outcome unknown: retry
+    ALREADY_EXISTS / REQUEST_ID_REUSED, NOT_FOUND / UNKNOWN_RATE (usage without a price; nothing is charged), RESOURCE_EXHAUSTED / OVERLOADED, UNAVAILABLE / STORE_UNAVAILABLE (outcome unknown: retry
     with the same request_id).
     """
     RecordFunding: _aio.UnaryUnaryMultiCallable[_metering_pb2.RecordFundingRequest, _metering_pb2.RecordFundingResponse]  # type: ignore[assignment]
     """RecordFunding records money that came in, or a new funded total as a payment system sees it, exactly once per
     request_id. Fails as RecordCost does, and with ABORTED / FUNDING_CONFLICT when `update.old_amount_microcents` is not the
     account's funded total.
+    """
+    Batch: _aio.UnaryUnaryMultiCallable[_metering_pb2.BatchRequest, _metering_pb2.BatchResponse]  # type: ignore[assignment]
+    """Batch carries out many operations in one call, in order, each as its own call would: with its own result or its own
+    status, so that one bad operation does not spoil its neighbours. It is no transaction over them. An operation sees what
+    those before it in the batch did. One call of 100 operations costs about what two unary calls cost.
+
+    Errors of the call as a whole: INVALID_ARGUMENT (too many operations), RESOURCE_EXHAUSTED / OVERLOADED (nothing was
+    started), UNAVAILABLE / STORE_UNAVAILABLE (some may be recorded: send the same batch again, with the same request_ids).
+    """
+    Stream: _aio.StreamStreamMultiCallable[_metering_pb2.StreamRequest, _metering_pb2.StreamResponse]  # type: ignore[assignment]
+    """Stream is Batch, pipelined: each message is answered by one message, in the order sent, and a few are worked on at a time.
+    A sender that is faster than the ledger is held up by flow control. Operations of a user are carried out in the order
+    sent. What would fail one Batch (too many operations, OVERLOADED, STORE_UNAVAILABLE) is the status of every operation in
+    that message, and the stream goes on. It ends OK after the caller has closed its side and everything is answered.
     """
 
 class MeteringServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -127,7 +155,7 @@ class MeteringServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Errors: INVALID_ARGUMENT (a bad field), OUT_OF_RANGE / AMOUNT_OUT_OF_RANGE, FAILED_PRECONDITION / INSUFFICIENT_FUNDS (only with
         OVERDRAFT_POLICY_REJECT; nothing is changed, and the same request_id may be tried again after a top-up),
-        ALREADY_EXISTS / REQUEST_ID_REUSED, RESOURCE_EXHAUSTED / OVERLOADED, UNAVAILABLE / STORE_UNAVAILABLE (outcome unknown: retry
+        ALREADY_EXISTS / REQUEST_ID_REUSED, NOT_FOUND / UNKNOWN_RATE (usage without a price; nothing is charged), RESOURCE_EXHAUSTED / OVERLOADED, UNAVAILABLE / STORE_UNAVAILABLE (outcome unknown: retry
         with the same request_id).
         """
 
@@ -140,6 +168,32 @@ class MeteringServiceServicer(metaclass=_abc_1.ABCMeta):
         """RecordFunding records money that came in, or a new funded total as a payment system sees it, exactly once per
         request_id. Fails as RecordCost does, and with ABORTED / FUNDING_CONFLICT when `update.old_amount_microcents` is not the
         account's funded total.
+        """
+
+    @_abc_1.abstractmethod
+    def Batch(
+        self,
+        request: _metering_pb2.BatchRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_metering_pb2.BatchResponse, _abc.Awaitable[_metering_pb2.BatchResponse]]:
+        """Batch carries out many operations in one call, in order, each as its own call would: with its own result or its own
+        status, so that one bad operation does not spoil its neighbours. It is no transaction over them. An operation sees what
+        those before it in the batch did. One call of 100 operations costs about what two unary calls cost.
+
+        Errors of the call as a whole: INVALID_ARGUMENT (too many operations), RESOURCE_EXHAUSTED / OVERLOADED (nothing was
+        started), UNAVAILABLE / STORE_UNAVAILABLE (some may be recorded: send the same batch again, with the same request_ids).
+        """
+
+    @_abc_1.abstractmethod
+    def Stream(
+        self,
+        request_iterator: _MaybeAsyncIterator[_metering_pb2.StreamRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_metering_pb2.StreamResponse], _abc.AsyncIterator[_metering_pb2.StreamResponse]]:
+        """Stream is Batch, pipelined: each message is answered by one message, in the order sent, and a few are worked on at a time.
+        A sender that is faster than the ledger is held up by flow control. Operations of a user are carried out in the order
+        sent. What would fail one Batch (too many operations, OVERLOADED, STORE_UNAVAILABLE) is the status of every operation in
+        that message, and the stream goes on. It ends OK after the caller has closed its side and everything is answered.
         """
 
 def add_MeteringServiceServicer_to_server(servicer: MeteringServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

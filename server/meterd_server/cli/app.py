@@ -7,6 +7,7 @@ import typer
 
 import meterd
 from meterd_server.cli import account_commands
+from meterd_server.cli.bench import bench
 from meterd_server.cli.db_commands import db_app
 from meterd_server.cli.demo import demo
 from meterd_server.cli.exits import EXIT_HELP
@@ -108,6 +109,11 @@ _add(
     demo,
     "meterd demo",
     "meterd demo --db demo.sqlite3 && meterd serve --db demo.sqlite3",
+)
+_add(
+    bench,
+    "meterd bench",
+    "meterd bench --address 127.0.0.1:50051 --seconds 10 --json",
 )
 app.add_typer(db_app, name="db")
 _add(version, "meterd version")

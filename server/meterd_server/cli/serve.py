@@ -36,6 +36,7 @@ def serve(
             show_default=False,
         ),
     ] = None,
+    prices: Annotated[str | None, _setting("prices", "FILE")] = None,
     log_level: Annotated[str | None, _setting("log_level", "LEVEL")] = None,
     log_format: Annotated[str | None, _setting("log_format", "FORMAT")] = None,
     max_message_bytes: Annotated[int | None, _setting("max_message_bytes", "N")] = None,

@@ -22,8 +22,11 @@ if TYPE_CHECKING:
 
     from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
     from google.protobuf.message import Message
+    from google.rpc import status_pb2  # type: ignore[import-untyped, unused-ignore]
 
-    Method = Callable[[Any], Awaitable[Message]]
+    from meterd_server.rpc.streams import StreamContext, Streams
+
+    Method = Callable[[Any], Awaitable[Any]]
     LogCall = Callable[[str, str, str, float], None]
 
 log = logging.getLogger(__name__)
@@ -33,7 +36,7 @@ _INTERNAL = grpc.StatusCode.INTERNAL.value[0]
 
 
 class Context(Protocol):
-    """The part of grpc.aio.ServicerContext that a unary handler uses."""
+    """The part of grpc.aio.ServicerContext that every handler uses."""
 
     def time_remaining(self) -> float | None:
         """Seconds until the deadline, not below 0; None without one."""
@@ -48,49 +51,68 @@ def no_log(_method: str, _user: str, _code: str, _duration_seconds: float) -> No
     """A `LogCall` that says nothing."""
 
 
-def service_handler(descriptor: ServiceDescriptor, service: object, log_call: LogCall) -> grpc.GenericRpcHandler:
+def service_handler(
+    descriptor: ServiceDescriptor, service: object, log_call: LogCall, streams: Streams
+) -> grpc.GenericRpcHandler:
     """The gRPC handler of a service whose methods are named as in its descriptor."""
     return grpc.method_handlers_generic_handler(
         descriptor.full_name,
         {
-            method.name: grpc.unary_unary_rpc_method_handler(
-                _unary(method, getattr(service, method.name), log_call),
-                request_deserializer=decoder(GetMessageClass(method.input_type)),
-                response_serializer=GetMessageClass(method.output_type).SerializeToString,
-            )
+            method.name: _handler(method, getattr(service, method.name), log_call, streams)
             for method in descriptor.methods
         },
     )
 
 
-def _unary(
-    method: MethodDescriptor, call: Method, log_call: LogCall
-) -> Callable[[Message | Undecodable, Context], Awaitable[Message | None]]:
+def _handler(
+    method: MethodDescriptor, call: Method, log_call: LogCall, streams: Streams
+) -> grpc.RpcMethodHandler[Any, Any]:
     name = f"{method.containing_service.full_name}/{method.name}"
+    make = grpc.stream_stream_rpc_method_handler if method.client_streaming else grpc.unary_unary_rpc_method_handler
+    behavior = _streaming(name, call, log_call, streams) if method.client_streaming else _unary(name, call, log_call)
+    return make(
+        behavior,
+        request_deserializer=decoder(GetMessageClass(method.input_type)),
+        response_serializer=GetMessageClass(method.output_type).SerializeToString,
+    )
 
-    def finish(request: Message | Undecodable, code: str, started: float) -> None:
-        log_call(name, getattr(request, "user_id", ""), code, time.perf_counter() - started)
 
+def _unary(
+    name: str, call: Method, log_call: LogCall
+) -> Callable[[Message | Undecodable, Context], Awaitable[Message | None]]:
     async def handle(request: Message | Undecodable, context: Context) -> Message | None:
         started = time.perf_counter()
+        code = "OK"
         try:
-            response = await _answer(call, request)
-        except asyncio.CancelledError:
-            if _task_is_cancelled():
-                finish(request, "DEADLINE_EXCEEDED" if context.time_remaining() == 0 else "CANCELLED", started)
+            return await _answer(call, request)
+        except (Exception, asyncio.CancelledError) as error:
+            code, status = _outcome(error, name, context)
+            if status is None:
                 raise
-            # One of ours that got out: gRPC would send no status for it, and the caller would wait for ever.
-            status = from_exception(StoreUnavailable())
-        except Exception as error:  # the last place that can keep its text from the caller
-            status = from_exception(error)
-            if status.code == _INTERNAL:
-                log.exception("unexpected error in %s", name)
-        else:
-            finish(request, "OK", started)
-            return response
-        finish(request, _CODES[status.code].name, started)
-        await context.abort(_CODES[status.code], status.message, ((DETAILS_KEY, status.SerializeToString()),))
+        finally:
+            log_call(name, getattr(request, "user_id", ""), code, time.perf_counter() - started)
+        await _abort(context, status)
         return None
+
+    return handle
+
+
+def _streaming(
+    name: str, call: Method, log_call: LogCall, streams: Streams
+) -> Callable[[object, StreamContext], Awaitable[None]]:
+    async def handle(_: object, context: StreamContext) -> None:
+        started = time.perf_counter()
+        code = "OK"
+        try:
+            await streams.conduct(context, call)
+            return
+        except (Exception, asyncio.CancelledError) as error:
+            code, status = _outcome(error, name, context)
+            if status is None:
+                raise
+        finally:
+            log_call(name, "", code, time.perf_counter() - started)
+        await _abort(context, status)
 
     return handle
 
@@ -98,7 +120,25 @@ def _unary(
 async def _answer(call: Method, request: Message | Undecodable) -> Message:
     if isinstance(request, Undecodable):
         raise RequestError(invalid_argument([request.violation]))
-    return await call(request)
+    response: Message = await call(request)
+    return response
+
+
+def _outcome(error: BaseException, name: str, context: Context) -> tuple[str, status_pb2.Status | None]:
+    """What a call that raised ends with: the code for the log, and the status; None if the call itself was cancelled."""
+    if isinstance(error, asyncio.CancelledError):
+        if _task_is_cancelled():
+            return "DEADLINE_EXCEEDED" if context.time_remaining() == 0 else "CANCELLED", None
+        # One of ours that got out: gRPC would send no status for it, and the caller would wait for ever.
+        error = StoreUnavailable()
+    status = from_exception(error)  # the last place that can keep its text from the caller
+    if status.code == _INTERNAL:
+        log.error("unexpected error in %s", name, exc_info=error)
+    return _CODES[status.code].name, status
+
+
+async def _abort(context: Context, status: status_pb2.Status) -> None:
+    await context.abort(_CODES[status.code], status.message, ((DETAILS_KEY, status.SerializeToString()),))
 
 
 def _task_is_cancelled() -> bool:

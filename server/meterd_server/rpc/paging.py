@@ -1,4 +1,4 @@
-"""Page tokens: where a listing goes on, bound to the query that it belongs to."""
+"""Pages: how large, and tokens that say where a listing goes on, bound to the query that they belong to."""
 
 from __future__ import annotations
 
@@ -6,7 +6,19 @@ import base64
 import struct
 from hashlib import blake2b
 
+from meterd_server.rpc.status import RequestError, Violation, invalid_argument
+
+PAGE_SIZE_DEFAULT = 100
+PAGE_SIZE_MAX = 1000
+
 _LAYOUT = struct.Struct(">8sq")
+
+
+def page_size(asked: int) -> int:
+    """How many rows a page has when `asked` were asked for. Raises `RequestError` for a negative number."""
+    if asked < 0:
+        raise RequestError(invalid_argument([Violation("page_size", "is negative")]))
+    return min(asked or PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX)
 
 
 def make_token(user_id: str, order: str, version: int) -> str:

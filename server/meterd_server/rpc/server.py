@@ -11,20 +11,22 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from meterd.v1 import ledger_pb2, metering_pb2
+from meterd.v1 import ledger_pb2, metering_pb2, pricing_pb2
 from meterd_server.errors import StartupError
 from meterd_server.rpc.handlers import no_log, service_handler
+from meterd_server.rpc.pricing_servicer import PricingService
 from meterd_server.rpc.servicers import LedgerService, MeteringService
+from meterd_server.rpc.streams import Streams
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from meterd_server.ledger import Ledger
     from meterd_server.rpc.handlers import LogCall
+    from meterd_server.rpc.validate import Sources
 
 METERING = metering_pb2.DESCRIPTOR.services_by_name["MeteringService"]
 LEDGER = ledger_pb2.DESCRIPTOR.services_by_name["LedgerService"]
-SERVICE_NAMES = (METERING.full_name, LEDGER.full_name)
+PRICING = pricing_pb2.DESCRIPTOR.services_by_name["PricingService"]
+SERVICE_NAMES = (METERING.full_name, LEDGER.full_name, PRICING.full_name)
 
 _STATES = {True: health_pb2.HealthCheckResponse.SERVING, False: health_pb2.HealthCheckResponse.NOT_SERVING}
 
@@ -32,9 +34,7 @@ _STATES = {True: health_pb2.HealthCheckResponse.SERVING, False: health_pb2.Healt
 class Server:
     """A grpc.aio server with meterd's services, the standard health service and reflection."""
 
-    def __init__(
-        self, ledger: Ledger, make_request_id: Callable[[], str], *, message_bytes_max: int, log_call: LogCall = no_log
-    ) -> None:
+    def __init__(self, ledger: Ledger, sources: Sources, *, message_bytes_max: int, log_call: LogCall = no_log) -> None:
         self._server = grpc.aio.server(
             options=[
                 # Without this a second daemon on the same port would share its calls instead of failing to start.
@@ -48,11 +48,14 @@ class Server:
         reflection.enable_server_reflection(
             (*SERVICE_NAMES, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server
         )
+        self._streams = Streams()
+        services = {
+            METERING: MeteringService(ledger, sources),
+            LEDGER: LedgerService(ledger),
+            PRICING: PricingService(ledger, sources.prices),
+        }
         self._server.add_generic_rpc_handlers(
-            (
-                service_handler(METERING, MeteringService(ledger, make_request_id), log_call),
-                service_handler(LEDGER, LedgerService(ledger), log_call),
-            )
+            [service_handler(*service, log_call, self._streams) for service in services.items()]
         )
 
     async def start(self, address: str) -> str:
@@ -68,8 +71,9 @@ class Server:
             await self._health.set(name, _STATES[serving])
 
     async def leave(self) -> None:
-        """Say NOT_SERVING from now on, whatever `set_serving` is told."""
+        """Say NOT_SERVING from now on, whatever `set_serving` is told, and read no more of the streams that are open."""
         await self._health.enter_graceful_shutdown()
+        self._streams.leave()
 
     async def stop(self, grace_seconds: float) -> None:
         """Leave, refuse new calls, and give the running ones `grace_seconds`."""

@@ -6,18 +6,17 @@ from typing import TYPE_CHECKING
 
 from meterd.v1 import ledger_pb2, metering_pb2
 from meterd_server import rules
-from meterd_server.model import ACCOUNT_MICROCENTS_MAX, Applied, Outcome
+from meterd_server.errors import Overloaded, StoreUnavailable
+from meterd_server.model import ACCOUNT_MICROCENTS_MAX, Applied, Checked, Outcome
 from meterd_server.rpc import encode, validate
-from meterd_server.rpc.paging import make_token, read_token
+from meterd_server.rpc.operations import Work
+from meterd_server.rpc.paging import make_token, page_size, read_token
 from meterd_server.rpc.status import RequestError, Violation, from_rejection, invalid_argument
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable
 
     from meterd_server.ledger import Ledger
-
-PAGE_SIZE_DEFAULT = 100
-PAGE_SIZE_MAX = 1000
 
 _NEWEST_FIRST = {"": True, "version desc": True, "version": False, "version asc": False}
 
@@ -25,27 +24,62 @@ _NEWEST_FIRST = {"": True, "version desc": True, "version": False, "version asc"
 class MeteringService:
     """meterd.v1.MeteringService."""
 
-    def __init__(self, ledger: Ledger, make_request_id: Callable[[], str]) -> None:
+    def __init__(self, ledger: Ledger, sources: validate.Sources) -> None:
         self._ledger = ledger
-        self._make_request_id = make_request_id
+        self._sources = sources
 
     async def Check(self, request: metering_pb2.CheckRequest) -> metering_pb2.CheckResponse:  # noqa: N802 -- the contract's name
         """Whether the user can afford a minimum now."""
-        minimum_microcents = validate.check_minimum(request)
-        account = await self._ledger.account(request.user_id)
-        return encode.check_response(account, rules.check(account, minimum_microcents))
+        command = validate.check(request, self._sources)
+        response = metering_pb2.CheckResponse()
+        encode.fill_check(response, rules.decide_check(await self._ledger.account(command.user_id), command))
+        return response
 
     async def RecordCost(self, request: metering_pb2.RecordCostRequest) -> metering_pb2.RecordCostResponse:  # noqa: N802
         """Record a cost, once."""
-        command = validate.record_cost(request, self._make_request_id)
-        return encode.record_cost_response(_applied(await self._ledger.submit(command)))
+        command = validate.record_cost(request, self._sources)
+        response = metering_pb2.RecordCostResponse()
+        encode.fill_recorded(response, _applied(await self._ledger.submit(command)))
+        return response
 
     async def RecordFunding(  # noqa: N802
         self, request: metering_pb2.RecordFundingRequest
     ) -> metering_pb2.RecordFundingResponse:
         """Record funding, once."""
-        command = validate.record_funding(request, self._make_request_id)
-        return encode.record_funding_response(_applied(await self._ledger.submit(command)))
+        command = validate.record_funding(request, self._sources)
+        response = metering_pb2.RecordFundingResponse()
+        encode.fill_recorded(response, _applied(await self._ledger.submit(command)))
+        return response
+
+    async def Batch(self, request: metering_pb2.BatchRequest) -> metering_pb2.BatchResponse:  # noqa: N802
+        """Carry out many operations, each with its own result."""
+        work = Work(request.operations, self._ledger, self._sources)
+        await work.begin()
+        response = metering_pb2.BatchResponse()
+        await work.finish(response.results)
+        return response
+
+    async def Stream(self, request: metering_pb2.StreamRequest) -> Awaitable[metering_pb2.StreamResponse]:  # noqa: N802
+        """Begin one message of a stream; what is returned, awaited, is its answer."""
+        work = Work(request.operations, self._ledger, self._sources)
+        try:
+            await work.begin()
+        except (RequestError, Overloaded, StoreUnavailable) as error:
+            return _answer(work, error)
+        return _answer(work, None)
+
+
+async def _answer(work: Work, error: Exception | None) -> metering_pb2.StreamResponse:
+    """A stream goes on when a message fails: that is every operation's result."""
+    response = metering_pb2.StreamResponse()
+    try:
+        if error is None:
+            await work.finish(response.results)
+    except StoreUnavailable as failed:
+        error = failed
+    if error is not None:
+        work.fail(error, response.results)
+    return response
 
 
 class LedgerService:
@@ -57,7 +91,9 @@ class LedgerService:
     async def GetBalance(self, request: ledger_pb2.GetBalanceRequest) -> ledger_pb2.GetBalanceResponse:  # noqa: N802
         """The account as it is now."""
         account = await self._ledger.account(validate.user_id(request.user_id))
-        return ledger_pb2.GetBalanceResponse(balance=encode.balance(account))
+        response = ledger_pb2.GetBalanceResponse()
+        encode.fill_balance(response.balance, account)
+        return response
 
     async def ListEntries(self, request: ledger_pb2.ListEntriesRequest) -> ledger_pb2.ListEntriesResponse:  # noqa: N802
         """One page of a user's entries."""
@@ -65,9 +101,7 @@ class LedgerService:
         newest_first = _NEWEST_FIRST.get(request.order_by)
         if newest_first is None:
             raise _refuse("order_by", 'is none of "version desc", "version" and "version asc"')
-        if request.page_size < 0:
-            raise _refuse("page_size", "is negative")
-        page_size = min(request.page_size or PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX)
+        size = page_size(request.page_size)
         order = "newest" if newest_first else "oldest"
         after_version, before_version = 0, ACCOUNT_MICROCENTS_MAX
         if request.page_token:
@@ -81,18 +115,22 @@ class LedgerService:
             after_version=after_version,
             before_version=before_version,
             newest_first=newest_first,
-            limit=page_size + 1,
+            limit=size + 1,
         )
-        page = rows[:page_size]
-        return ledger_pb2.ListEntriesResponse(
-            entries=[encode.entry(row) for row in page],
-            next_page_token=make_token(user_id, order, page[-1].version) if len(rows) > page_size else "",
+        page = rows[:size]
+        response = ledger_pb2.ListEntriesResponse(
+            next_page_token=make_token(user_id, order, page[-1].version) if len(rows) > size else ""
         )
+        for row in page:
+            encode.fill_entry(response.entries.add(), row)
+        return response
 
 
 def _applied(outcome: Outcome) -> Applied:
     if isinstance(outcome, Applied):
         return outcome
+    if isinstance(outcome, Checked):
+        raise TypeError("a change was answered as a Check is")
     raise RequestError(from_rejection(outcome))
 
 

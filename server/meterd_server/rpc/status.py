@@ -30,6 +30,8 @@ CODES: Mapping[Reason, grpc.StatusCode] = {
     Reason.OVERLOADED: grpc.StatusCode.RESOURCE_EXHAUSTED,
     Reason.STORE_UNAVAILABLE: grpc.StatusCode.UNAVAILABLE,
     Reason.INTERNAL: grpc.StatusCode.INTERNAL,
+    Reason.UNKNOWN_RATE: grpc.StatusCode.NOT_FOUND,
+    Reason.RATE_CARD_CONFLICT: grpc.StatusCode.FAILED_PRECONDITION,
 }
 
 _RETRY_OVERLOADED = duration_pb2.Duration(nanos=200_000_000)
@@ -85,7 +87,7 @@ def from_rejection(rejection: Rejection) -> status_pb2.Status:
     return make_status(rejection.reason, rejection.message, rejection.details)
 
 
-def from_exception(error: Exception) -> status_pb2.Status:
+def from_exception(error: BaseException) -> status_pb2.Status:
     """The status of anything raised on the way. The text of what is not ours stays here: it may name paths or hold data."""
     match error:
         case RequestError(status=status):

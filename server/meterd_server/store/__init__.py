@@ -12,14 +12,27 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from meterd_server.model import Account, Command, Entry, Outcome
+    from meterd_server.pricing import RateCard
 
 
 class Store(Protocol):
     """A place that keeps entries and accounts.
 
-    `commit` is called by one task at a time; the reads at any time. Every method but `peek` may raise `StoreUnavailable`. After a
-    `commit` did, all of them do until `reopen` succeeds, and `peek` answers None; a read that failed says nothing of the next.
+    `commit` is called by one task of a lane at a time; the reads at any time. Every method but `peek` may raise
+    `StoreUnavailable`. After a `commit` did, all of them do until `reopen` succeeds, and `peek` answers None; a read that failed
+    says nothing of the next.
     """
+
+    @property
+    def shared(self) -> bool:
+        """Whether other daemons may change what is stored meanwhile."""
+
+    @property
+    def lanes(self) -> int:
+        """How many lanes there are: batches of different lanes may be committed at the same time."""
+
+    def lane_of(self, user_id: str) -> int:
+        """The lane of a user, always the same, below `lanes`. A batch holds users of one lane only."""
 
     async def open(self) -> None:
         """Make ready, creating or migrating the schema. Raises `StartupError` when the place cannot be used."""
@@ -37,6 +50,12 @@ class Store(Protocol):
         transaction was written: either all of it was or none.
         """
 
+    def commit_at_once(self, commands: Sequence[Command], now_us: int) -> list[Outcome] | None:
+        """`commit` without letting the event loop go on, for an engine that is done in the time that this would take.
+
+        None, and nothing done, when the engine would hold the loop up for too long: then `commit` is to be used.
+        """
+
     def peek(self, user_id: str) -> Account | None:
         """The account with every committed change, if that is known without I/O; else None."""
 
@@ -47,6 +66,12 @@ class Store(Protocol):
         self, user_id: str, *, after_version: int, before_version: int, newest_first: bool, limit: int
     ) -> list[Entry]:
         """Up to `limit` entries with after_version < version < before_version, in the order asked for."""
+
+    async def rate_cards(self) -> list[RateCard]:
+        """Every rate card that is kept, in no particular order."""
+
+    async def add_rate_cards(self, cards: Sequence[RateCard]) -> bool:
+        """Keep cards, all or none, before this returns; False when somebody else has kept one of the same key meanwhile."""
 
 
 class MovableStore(Store, Protocol):

@@ -17,6 +17,7 @@ from meterd_server.rules import apply
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
+    from meterd_server.pricing import RateCard
     from meterd_server.store import MovableStore
 
 _USERS_A_PAGE = 64
@@ -54,6 +55,7 @@ async def copy(source: MovableStore, target: MovableStore, advance: Callable[[in
     """
     async for page in _pages(target):
         await asyncio.gather(*[_must_go_on_from(source, target, account) for account in page])
+    await _copy_rate_cards(source, target)
     async for page in _pages(source):
         there = await asyncio.gather(*[target.account(account.user_id) for account in page])
         advance(sum(account.version for account in there))
@@ -76,6 +78,8 @@ async def prove(source: MovableStore, target: MovableStore, advance: Callable[[i
             funded, spent = funded + account.funded_microcents, spent + account.spent_microcents
             sums = [total + digest for total, digest in zip(sums, pair, strict=True)]
         advance(sum(account.version for account in page))
+    if await _cards_by_key(source) != await _cards_by_key(target):
+        raise MoveError("the rate cards are not the same in both")
     there = sum([len(page) async for page in _pages(target)])
     ours, theirs = (f"{total % 256**_DIGEST_BYTES:064x}" for total in sums)
     if (users, ours) != (there, theirs):
@@ -98,6 +102,18 @@ async def _page(store: MovableStore, user_id: str, after_version: int, before_ve
         newest_first=False,
         limit=_ENTRIES_A_PAGE,
     )
+
+
+async def _copy_rate_cards(source: MovableStore, target: MovableStore) -> None:
+    """Take over the cards that entries name. Raises `MoveError` if the target has others of the same keys."""
+    there = await target.rate_cards()
+    lacking = [card for card in await source.rate_cards() if card not in there]
+    if lacking and not await target.add_rate_cards(lacking):
+        raise MoveError("TO holds a rate card that is not FROM's: TO must be empty, or hold an earlier part of FROM")
+
+
+async def _cards_by_key(store: MovableStore) -> dict[tuple[str, str, int], RateCard]:
+    return {(card.service, card.model, card.version): card for card in await store.rate_cards()}
 
 
 async def _must_go_on_from(source: MovableStore, target: MovableStore, there: Account) -> None:

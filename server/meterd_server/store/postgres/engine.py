@@ -11,6 +11,7 @@ import asyncpg
 
 from meterd_server.errors import StartupError, StoreUnavailable
 from meterd_server.model import Account
+from meterd_server.pricing import card_from_json, card_to_json
 from meterd_server.rules import BatchDecision
 from meterd_server.store.postgres.address import parse
 from meterd_server.store.postgres.buckets import BUCKETS, bucket_of
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator, Mapping, Sequence
 
     from meterd_server.model import Command, Entry, Outcome
+    from meterd_server.pricing import RateCard
     from meterd_server.store.postgres.connections import Connect
 
 log = logging.getLogger(__name__)
@@ -49,6 +51,8 @@ class PostgresStore:
 
     Any number of these, in any number of processes, may work on one database.
     """
+
+    shared = True
 
     def __init__(self, url: str, *, connections: int = CONNECTIONS, connect: Connect = asyncpg.connect) -> None:
         self._address = parse(url)
@@ -127,6 +131,25 @@ class PostgresStore:
         name = "newest_entries" if newest_first else "oldest_entries"
         rows = await self._read(name, bucket_of(user_id), user_id, after_version, before_version, limit)
         return [entry_from_row(user_id, row) for row in rows]
+
+    async def rate_cards(self) -> list[RateCard]:
+        """See `Store.rate_cards`."""
+        return [card_from_json(row[0]) for row in await self._read("rate_cards")]
+
+    async def add_rate_cards(self, cards: Sequence[RateCard]) -> bool:
+        """See `Store.add_rate_cards`."""
+        columns = [(card.service, card.model, card.version, card_to_json(card)) for card in cards]
+        with self._failing("rate cards"):
+            return await self._carry_through(self._add_rate_cards(*map(list, zip(*columns, strict=True))))
+
+    async def _add_rate_cards(self, *columns: list[object]) -> bool:
+        active = self._active()
+        async with active.connections.borrow() as connection:
+            try:
+                await connection.execute(active.statements.insert_rate_cards, *columns)
+            except asyncpg.UniqueViolationError:
+                return False
+        return True
 
     async def users(self, after: str | None, limit: int) -> list[Account]:
         """See `Store.users`: in the order of (bucket, user id)."""

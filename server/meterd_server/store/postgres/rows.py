@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import re
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from meterd_server.model import Account, Entry, EntryKind
+from meterd_server.store.texts import labels_of, labels_text, usage_of, usage_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from meterd_server.model import Labels
 
 ACCOUNT = (
     ("version", "int8"),
     ("funded_microcents", "int8"),
     ("spent_microcents", "int8"),
     ("record_time_us", "int8"),
+    ("residue_picocents", "int8"),
 )
 """An account's columns beyond its key (bucket, user_id), in the order of `account_values`: (name, type)."""
 
@@ -33,6 +32,8 @@ ENTRY = (
     ("labels", "text"),
     ("occur_time_us", "int8"),
     ("record_time_us", "int8"),
+    ("residue_picocents", "int8"),
+    ("usage", "text"),
 )
 """An entry's columns beyond (bucket, user_id), in the order of `entry_values`: (name, type)."""
 
@@ -57,36 +58,36 @@ def unpack_request_id(packed: bytes) -> str:
 
 def account_values(account: Account) -> Row:
     """The values of ACCOUNT."""
-    _, version, funded, spent, record_time_us = account
-    return version, funded, spent, record_time_us
+    return account[1:]
 
 
 def account_from_row(user_id: str, row: Sequence[Any]) -> Account:
     """The account of a row of ACCOUNT."""
-    version, funded, spent, record_time_us = row
-    return Account(user_id, version, funded, spent, record_time_us)
+    return Account(user_id, *row)
 
 
 def entry_values(entry: Entry) -> Row:
     """The values of ENTRY."""
-    _, version, kind, amount, balance, request_id, fingerprint, service, labels, occur_time_us, record_time_us = entry
     return (
-        version,
-        kind,
-        amount,
-        balance,
-        pack_request_id(request_id),
-        fingerprint,
-        service or None,
-        json.dumps(dict(labels), separators=(",", ":")) if labels else None,
-        occur_time_us,
-        record_time_us,
+        entry.version,
+        entry.kind,
+        entry.amount_microcents,
+        entry.balance_microcents,
+        pack_request_id(entry.request_id),
+        entry.fingerprint,
+        entry.service or None,
+        labels_text(entry.labels),
+        entry.occur_time_us,
+        entry.record_time_us,
+        entry.residue_picocents,
+        usage_text(entry),
     )
 
 
 def entry_from_row(user_id: str, row: Sequence[Any]) -> Entry:
     """The entry of a row of ENTRY."""
-    version, kind, amount, balance, request_id, fingerprint, service, labels, occur_time_us, record_time_us = row
+    version, kind, amount, balance, request_id, fingerprint, service, labels = row[:8]
+    occur_time_us, record_time_us, residue_picocents, usage = row[8:]
     return Entry(
         user_id,
         version,
@@ -96,11 +97,9 @@ def entry_from_row(user_id: str, row: Sequence[Any]) -> Entry:
         unpack_request_id(request_id),
         fingerprint,
         service or "",
-        _labels(labels),
+        labels_of(labels),
         occur_time_us,
         record_time_us,
+        residue_picocents,
+        *usage_of(usage),
     )
-
-
-def _labels(text: str | None) -> Labels:
-    return tuple(sorted(json.loads(text).items())) if text else ()

@@ -18,7 +18,7 @@ _LOCK = "SELECT pg_advisory_xact_lock(hashtext('meterd schema'), hashtext($1))"
 _FOUND = """
     SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1) AS schema_is_there,
            array(SELECT relname::text FROM pg_class JOIN pg_namespace AS schema ON relnamespace = schema.oid
-                 WHERE nspname = $1 AND relname IN ('meta', 'account', 'entry')) AS tables"""
+                 WHERE nspname = $1 AND relname IN ('meta', 'account', 'entry', 'rate_card')) AS tables"""
 """What is there under the schema's name. to_regclass and its like would answer from a cache that is older than the lock."""
 
 _MAY_WRITE = """
@@ -26,7 +26,9 @@ _MAY_WRITE = """
        AND has_table_privilege(format('%I.entry', $1::text), 'INSERT')
        AND has_table_privilege(format('%I.account', $1::text), 'SELECT')
        AND has_table_privilege(format('%I.account', $1::text), 'INSERT')
-       AND has_table_privilege(format('%I.account', $1::text), 'UPDATE')"""
+       AND has_table_privilege(format('%I.account', $1::text), 'UPDATE')
+       AND has_table_privilege(format('%I.rate_card', $1::text), 'SELECT')
+       AND has_table_privilege(format('%I.rate_card', $1::text), 'INSERT')"""
 """Whether this role may do what a daemon does."""
 
 _CAN_DISTRIBUTE = "SELECT to_regproc('create_distributed_table') IS NOT NULL"

@@ -58,6 +58,10 @@ class Statements(NamedTuple):
     """Entries of ($1 bucket, $2 user id) with $3 < version < $4, oldest first, at most $5: ENTRY."""
     newest_entries: str
     """The same, newest first."""
+    rate_cards: str
+    """Every rate card: its JSON."""
+    insert_rate_cards: str
+    """Keeps rate cards: ($1 services, $2 models, $3 versions, $4 JSON)."""
     users: str
     """Accounts in the order of (bucket, user_id), after ($1 bucket, $2 user id), at most $3: user_id, then ACCOUNT."""
 
@@ -93,6 +97,9 @@ def make_statements(schema: str, *, distributed: bool) -> Statements:
         account=f"SELECT {_ACCOUNT_NAMES} FROM {account} WHERE bucket = $1 AND user_id = $2",
         oldest_entries=f"{listed} ORDER BY bucket, user_id, version LIMIT $5",
         newest_entries=f"{listed} ORDER BY bucket DESC, user_id DESC, version DESC LIMIT $5",
+        rate_cards=f'SELECT card FROM "{schema}".rate_card',
+        insert_rate_cards=f'INSERT INTO "{schema}".rate_card (service, model, version, card)'
+        " SELECT * FROM unnest($1::text[], $2::text[], $3::int8[], $4::text[])",
         users=f"SELECT user_id, {_ACCOUNT_NAMES} FROM {account} WHERE (bucket, user_id) > ($1, $2)"
         " ORDER BY bucket, user_id LIMIT $3",
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
-import threading
+import time
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
@@ -19,9 +19,11 @@ import aiosqlite
 
 from meterd_server.errors import StartupError, StoreUnavailable
 from meterd_server.model import Account
+from meterd_server.pricing import CardError
 from meterd_server.store.sqlite.listing import list_entries
 from meterd_server.store.sqlite.lockfile import LockFile
 from meterd_server.store.sqlite.moving import import_entries, list_users
+from meterd_server.store.sqlite.rates import add_cards, read_cards
 from meterd_server.store.sqlite.schema import migrate
 from meterd_server.store.sqlite.writer import Writer
 
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from meterd_server.model import Command, Entry, Outcome
+    from meterd_server.pricing import RateCard
     from meterd_server.store.sqlite.rows import Held
 
 log = logging.getLogger(__name__)
@@ -38,8 +41,13 @@ _T = TypeVar("_T")
 
 MEMORY = ":memory:"
 
-_YIELD_SECONDS_MAX = 0.002
-"""How long the event loop stands back for a commit that many wait for; a slow disk is waited for without."""
+_AT_ONCE_OPERATIONS_MAX = 256
+"""The largest batch that is committed on the event loop's own thread: about two milliseconds."""
+
+_SLOW_SECONDS = 0.01
+"""A commit there that took longer met a slow disk, or a checkpoint: the next ones, for a while, leave the event loop free."""
+
+_SLOW_PAUSE_SECONDS = 0.5
 
 _PRAGMAS = (
     "PRAGMA busy_timeout = 5000",  # someone may look at the file with the sqlite3 shell
@@ -53,40 +61,41 @@ _PRAGMAS = (
 class _Connection(aiosqlite.Connection):
     """An aiosqlite connection that also runs a whole function on its thread: one hop, however many statements."""
 
+    def __init__(self, connector: Callable[[], sqlite3.Connection]) -> None:
+        super().__init__(connector, 64)
+        self._under_way: set[object] = set()
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is waiting for the thread or running there, so that any thread may use the connection."""
+        return not self._under_way
+
     async def run(
         self, function: Callable[Concatenate[sqlite3.Connection, _P], _T], *args: _P.args, **kwargs: _P.kwargs
     ) -> _T:
         """Call `function(connection, ...)` on the connection's thread. Cancelling the await does not stop it."""
-        result: _T = await self._execute(partial(function, self._conn, *args, **kwargs))  # type: ignore[no-untyped-call]
+        work = object()
+
+        def call() -> _T:
+            try:
+                return function(self._conn, *args, **kwargs)
+            finally:
+                self._under_way.discard(work)
+
+        self._under_way.add(work)
+        result: _T = await self._execute(call)  # type: ignore[no-untyped-call]
         return result
 
     async def ended(self) -> None:
         """Wait for the thread of a connection that could not be made: it must not speak to a loop that is gone."""
         await asyncio.to_thread(self._thread.join)
 
-    async def run_first(self, seconds_max: float, function: Callable[[], _T]) -> _T:
-        """Call `function()` on the connection's thread, giving it the interpreter for up to `seconds_max` before going on.
-
-        Beside a busy event loop, each statement would wait for its turn of the interpreter: a commit takes four times as long,
-        and its callers wait. Let alone it takes half a millisecond, and the calls that arrive meanwhile are then read at once.
-        """
-        done = threading.Event()
-
-        def work() -> _T:
-            try:
-                return function()
-            finally:
-                done.set()
-
-        running = asyncio.ensure_future(self._execute(work))  # type: ignore[no-untyped-call]
-        await asyncio.sleep(0)  # lets the task put the work in the thread's queue
-        done.wait(seconds_max)
-        result: _T = await running
-        return result
-
 
 class SqliteStore:
     """`Store` in the SQLite file `path`, or in memory for ":memory:" (nothing survives; for tests and trials)."""
+
+    shared = False
+    lanes = 1
 
     def __init__(
         self,
@@ -102,6 +111,7 @@ class SqliteStore:
         self._connection: _Connection | None = None
         self._reader: _Connection | None = None
         self._writer: Writer | None = None
+        self._slow_until_seconds = 0.0
 
     async def open(self) -> None:
         """See `Store.open`: also takes the lock file and makes the folder."""
@@ -140,13 +150,30 @@ class SqliteStore:
         """See `Store.commit`."""
         connection, writer = self._active()
         try:
-            work = partial(writer.commit, commands, now_us)
-            if len(commands) == 1:
-                return await connection.run(lambda _: work())
-            return await connection.run_first(_YIELD_SECONDS_MAX, work)
+            return await connection.run(lambda _: writer.commit(commands, now_us))
         except Exception as error:
             await self._stop()
             raise StoreUnavailable(str(error)) from error
+
+    def commit_at_once(self, commands: Sequence[Command], now_us: int) -> list[Outcome] | None:
+        """See `Store.commit_at_once`: beside a busy event loop, a commit on a thread takes four times as long."""
+        connection, writer = self._active()
+        started = time.monotonic()
+        if not connection.idle or len(commands) > _AT_ONCE_OPERATIONS_MAX or started < self._slow_until_seconds:
+            return None
+        try:
+            return writer.commit(commands, now_us)
+        except Exception as error:
+            self._writer = None  # what it holds may be ahead of what is durable; the connections are closed by `reopen`
+            raise StoreUnavailable(str(error)) from error
+        finally:
+            ended = time.monotonic()
+            if ended - started > _SLOW_SECONDS:
+                self._slow_until_seconds = ended + _SLOW_PAUSE_SECONDS
+
+    def lane_of(self, user_id: str) -> int:
+        """See `Store.lane_of`."""
+        return 0
 
     def peek(self, user_id: str) -> Account | None:
         """See `Store.peek`."""
@@ -176,6 +203,21 @@ class SqliteStore:
                 limit=limit,
             )
         except (sqlite3.Error, ValueError) as error:
+            raise StoreUnavailable(str(error)) from error
+
+    async def rate_cards(self) -> list[RateCard]:
+        """See `Store.rate_cards`."""
+        try:
+            return await self._active()[0].run(read_cards)
+        except (sqlite3.Error, CardError) as error:
+            raise StoreUnavailable(str(error)) from error
+
+    async def add_rate_cards(self, cards: Sequence[RateCard]) -> bool:
+        """See `Store.add_rate_cards`."""
+        try:
+            return await self._active()[0].run(add_cards, cards)
+        except sqlite3.Error as error:
+            await self._stop()
             raise StoreUnavailable(str(error)) from error
 
     async def users(self, after: str | None, limit: int) -> list[Account]:
@@ -215,7 +257,7 @@ class SqliteStore:
             self._reader = await self._connected(uri, uri=True)
 
     async def _connected(self, database: str, **options: bool) -> _Connection:
-        connection = _Connection(partial(self._connect, database, **_CONNECT, **options), 64)
+        connection = _Connection(partial(self._connect, database, **_CONNECT, **options))
         try:
             await connection
         except BaseException:

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import re
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from meterd_server.model import Account, Entry, EntryKind
-
-if TYPE_CHECKING:
-    from meterd_server.model import Labels
+from meterd_server.store.texts import labels_of, labels_text, usage_of, usage_text
 
 ENTRY_COLUMNS = (
     "entry_id, account_id, version, previous_entry_id, kind, amount_microcents, balance_microcents, request_id, fingerprint, "
-    "service, labels, occur_time_us, record_time_us"
+    "service, labels, occur_time_us, record_time_us, residue_picocents, usage"
 )
-ACCOUNT_COLUMNS = "account_id, version, last_entry_id, funded_microcents, spent_microcents, record_time_us"
+ACCOUNT_COLUMNS = (
+    "account_id, version, last_entry_id, funded_microcents, spent_microcents, record_time_us, residue_picocents"
+)
 
 _canonical_uuid = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}").fullmatch
 
@@ -54,17 +53,18 @@ def entry_row(entry_id: int, account_id: int, previous_entry_id: int, entry: Ent
         pack_request_id(entry.request_id),
         entry.fingerprint,
         entry.service or None,
-        json.dumps(dict(entry.labels), separators=(",", ":")) if entry.labels else None,
+        labels_text(entry.labels),
         entry.occur_time_us,
         entry.record_time_us,
+        entry.residue_picocents,
+        usage_text(entry),
     )
 
 
 def entry_from_row(user_id: str, row: tuple[Any, ...]) -> Entry:
     """The entry of a row of ENTRY_COLUMNS."""
-    _, _, version, _, kind, amount, balance, request_id, fingerprint, service, labels, occur_time_us, record_time_us = (
-        row
-    )
+    _, _, version, _, kind, amount, balance, request_id, fingerprint, service, labels = row[:11]
+    occur_time_us, record_time_us, residue_picocents, usage = row[11:]
     return Entry(
         user_id,
         version,
@@ -74,23 +74,21 @@ def entry_from_row(user_id: str, row: tuple[Any, ...]) -> Entry:
         unpack_request_id(request_id),
         fingerprint,
         service or "",
-        _labels(labels),
+        labels_of(labels),
         occur_time_us,
         record_time_us,
+        residue_picocents,
+        *usage_of(usage),
     )
 
 
 def account_row(held: Held) -> tuple[int, ...]:
     """The values for ACCOUNT_COLUMNS."""
-    _, version, funded, spent, record_time_us = held.account
-    return (held.account_id, version, held.last_entry_id, funded, spent, record_time_us)
+    _, version, *totals = held.account
+    return (held.account_id, version, held.last_entry_id, *totals)
 
 
 def held_from_row(user_id: str, row: tuple[Any, ...]) -> Held:
     """The account of a row of ACCOUNT_COLUMNS."""
-    account_id, version, last_entry_id, funded, spent, record_time_us = row
-    return Held(account_id, last_entry_id, Account(user_id, version, funded, spent, record_time_us))
-
-
-def _labels(text: str | None) -> Labels:
-    return tuple(sorted(json.loads(text).items())) if text else ()
+    account_id, version, last_entry_id, *totals = row
+    return Held(account_id, last_entry_id, Account(user_id, version, *totals))

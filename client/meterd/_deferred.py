@@ -1,0 +1,49 @@
+"""Values whose fields are made from the daemon's answer when they are first looked at.
+
+Most callers look at one or two fields of what they get, and making them all would be a third of what a coalesced call costs.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+_set = object.__setattr__
+
+
+class Deferred:
+    """The base of a frozen dataclass with slots; a field that is not set is read from the answer, once.
+
+    The answer is kept as bytes of its own: a message would keep the whole batch that it came in.
+    """
+
+    __slots__ = ("_answer", "_read")
+
+    _answer: bytes
+    _read: Callable[[bytes, str], object]
+
+    if not TYPE_CHECKING:  # every name would be an attribute
+
+        def __getattr__(self, name: str) -> object:
+            # Python asks here only for what is not there: a field that was not looked at yet, or no field at all.
+            if name not in self.__dataclass_fields__:
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self)
+            value = self._read(self._answer, name)
+            _set(self, name, value)
+            return value
+
+
+DeferredT = TypeVar("DeferredT", bound=Deferred)
+
+
+def deferred(
+    kind: type[DeferredT],
+    answer: bytes,
+    read: Callable[[bytes, str], object],
+    **fields: Any,  # noqa: ANN401
+) -> DeferredT:
+    """Return a value of a kind with some fields set and the others left to `read(answer, name)`."""
+    value = kind.__new__(kind)
+    _set(value, "_answer", answer)
+    _set(value, "_read", read)
+    for name, field in fields.items():
+        _set(value, name, field)
+    return value

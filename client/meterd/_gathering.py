@@ -1,0 +1,197 @@
+"""What concurrent callers ask for, gathered into batches: which go together, and what each of them gets. Does no I/O.
+
+A caller alone is never made to wait: its operation goes at once, as the unary call it is. While as many calls as may be
+under way are, what is asked for meanwhile gathers, and goes as one Batch when one of them is over.
+"""
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from enum import Enum
+from typing import Any, Generic, TypeVar
+
+import grpc
+from google.protobuf.message import Message
+
+from meterd import _status, errors
+from meterd._calls import Call
+from meterd.v1 import metering_pb2
+
+IN_FLIGHT_MAX = 2
+"""How many calls may be under way: two, so that the daemon works on one while this side reads and writes another."""
+
+OPERATIONS_MAX = 1_000
+"""What goes into one batch at most: beyond it a batch gets no cheaper an operation, only longer."""
+
+BYTES_MAX = 1 << 20
+"""Of a batch's operations; the answer may be 200 bytes an operation longer, and gRPC's limit is 4 MiB for either."""
+
+SHARE_MIN = 32
+"""The least that is worth a batch of its own when several could be sent at once."""
+
+
+class Signal(Enum):
+    """What a caller may be told instead of an answer."""
+
+    ALONE = "alone"
+    """Send your operation by itself: this daemon does not take it in a batch."""
+    CLOSED = "closed"
+    """The client was closed before your operation was answered."""
+
+
+Outcome = Message | errors.Error | Signal
+"""What becomes of an operation: its answer, the error to raise, or what to do about it."""
+
+
+class Asking:
+    """A caller whose operation is gathered; compared and hashed by identity."""
+
+    __slots__ = ("call", "deadline", "leads", "operation")
+
+    def __init__(self, call: Call[Any], operation: metering_pb2.Operation, deadline: float) -> None:
+        self.call = call
+        self.operation = operation
+        self.deadline = deadline
+        """By time.monotonic(): when the caller will have stopped waiting."""
+        self.leads: list[Any] | None = None
+        """The batch that this caller answers for, itself included: under way until it leaves."""
+
+    def tell(self, outcome: Outcome) -> None:
+        """Let the caller go on with this; does nothing when it knows already, or is gone."""
+        raise NotImplementedError
+
+
+AskingT = TypeVar("AskingT", bound=Asking)
+
+
+class Gathering(Generic[AskingT]):
+    """The operations that wait and the batches under way. Not for several threads at once: they hold a lock around it."""
+
+    def __init__(self, in_flight_max: int = IN_FLIGHT_MAX) -> None:
+        self._in_flight_max = in_flight_max
+        self._bytes_max = BYTES_MAX
+        self._waiting: dict[AskingT, None] = {}  # in the order they came; whoever gives up leaves from the middle
+        self._under_way: list[list[AskingT]] = []
+        self.batches = True
+        """False once the daemon turned out to know no Batch: every operation is then for its caller to send."""
+
+    def add(self, asking: AskingT) -> None:
+        """Let an operation wait for its turn."""
+        self._waiting[asking] = None
+
+    def leave(self, asking: AskingT) -> None:
+        """Forget a caller who is gone: what it asked for, if not yet sent, and that the batch it leads is under way."""
+        self._waiting.pop(asking, None)
+        if asking.leads is not None:
+            self.finish(asking.leads)
+            asking.leads = None
+
+    def take(self) -> list[AskingT]:
+        """Return the next batch, now under way until `finish`; empty when nothing waits or enough is under way."""
+        free = self._in_flight_max - len(self._under_way)
+        if not (self._waiting and free > 0):
+            return []
+        # Shared out evenly, or all who were answered together would for ever ask together, and one side always idle.
+        share = max(SHARE_MIN, -(-len(self._waiting) // free))
+        batch = list(self._first(min(share, OPERATIONS_MAX)))
+        for asking in batch:
+            del self._waiting[asking]
+        self._under_way.append(batch)
+        return batch
+
+    def _first(self, operations: int) -> Iterator[AskingT]:
+        """Yield the operations that wait, in order, while they fit a batch; the first one always does."""
+        bytes_left = self._bytes_max
+        for number, asking in enumerate(self._waiting):
+            bytes_left -= asking.operation.ByteSize()
+            if number and (number == operations or bytes_left < 0):
+                return
+            yield asking
+
+    def finish(self, batch: list[AskingT]) -> None:
+        """Note that a batch is no longer under way, whatever became of it."""
+        self._under_way = [each for each in self._under_way if each is not batch]
+
+    def unanswered(self) -> Iterator[AskingT]:
+        """Yield everyone who waits or is under way; some of the latter may be gone."""
+        yield from self._waiting
+        for batch in self._under_way:
+            yield from batch
+
+    def close(self) -> None:
+        """Tell everyone who waits that nothing will be sent any more."""
+        waiting, self._waiting = self._waiting, {}
+        tell_all(waiting, Signal.CLOSED)
+
+    def refused(self, batch: Sequence[AskingT], rpc_error: grpc.RpcError) -> None:
+        """Tell each in a batch what its failure means for it."""
+        code = rpc_error.code()
+        if code is grpc.StatusCode.UNIMPLEMENTED:
+            self.batches = False
+            tell_all(batch, Signal.ALONE)
+        elif code is grpc.StatusCode.RESOURCE_EXHAUSTED and not _status.reason(rpc_error):
+            # gRPC's own words for a message that is too long for one side: smaller ones from now on.
+            self._bytes_max = min(self._bytes_max, sum(asking.operation.ByteSize() for asking in batch)) // 2
+            tell_all(batch, Signal.ALONE)
+        else:
+            for asking in batch:
+                asking.tell(_status.error_from(rpc_error, asking.call.request_id))
+
+
+def tell_all(batch: Iterable[Asking], outcome: Signal) -> None:
+    """Tell everyone the same."""
+    for asking in batch:
+        asking.tell(outcome)
+
+
+def interrupted(batch: Iterable[Asking]) -> None:
+    """Tell everyone that who sent their batch is gone, and with it the answer."""
+    for asking in batch:
+        message = "the call that carried it was interrupted; the outcome is unknown"
+        asking.tell(errors.UnavailableError(message, request_id=asking.call.request_id))
+
+
+def response_from(asking: Asking, outcome: Outcome | None) -> Message:
+    """Return the response that a caller was told; raise what it was told instead, or that it was told nothing in time."""
+    if isinstance(outcome, Message):
+        return outcome
+    if isinstance(outcome, errors.Error):
+        raise outcome
+    if outcome is None:
+        raise timed_out(asking)
+    raise RuntimeError("this client is closed; make a new one")
+
+
+def timed_out(asking: Asking) -> errors.DeadlineExceededError:
+    """Return the error of a caller who has waited long enough."""
+    return errors.DeadlineExceededError("no answer within the timeout", request_id=asking.call.request_id)
+
+
+def request_from(batch: Iterable[Asking]) -> metering_pb2.BatchRequest:
+    """Return the operations of a batch as one request."""
+    return metering_pb2.BatchRequest(operations=[asking.operation for asking in batch])
+
+
+def remaining_seconds(batch: Iterable[Asking]) -> float:
+    """Return how long the call may take: as long as anyone in the batch would wait."""
+    return max(0.0, max(asking.deadline for asking in batch) - time.monotonic())
+
+
+def answered(batch: Sequence[Asking], response: metering_pb2.BatchResponse) -> None:
+    """Give everyone in a batch their own result."""
+    results = response.results
+    if len(results) != len(batch):
+        for asking in batch:
+            asking.tell(_senseless(asking, f"the daemon answered {len(results)} of {len(batch)} operations"))
+        return
+    for asking, result in zip(batch, results, strict=True):
+        kind = result.WhichOneof("result")
+        if kind == asking.call.kind:
+            asking.tell(getattr(result, kind))
+        elif kind == "status":
+            asking.tell(_status.error_from_status(result.status, asking.call.request_id))
+        else:
+            asking.tell(_senseless(asking, f"the daemon answered {asking.call.kind} with {kind}"))
+
+
+def _senseless(asking: Asking, message: str) -> errors.InternalError:
+    return errors.InternalError(message, request_id=asking.call.request_id)

@@ -1,0 +1,186 @@
+"""A lane: the users whose changes one queue puts in order, committed a batch at a time.
+
+What arrives while one batch is under way is the next. A caller alone is never made to wait; a lane whose batches have company waits
+a little for more of it, because replies that leave together let the next calls arrive together, which is cheaper for gRPC than one
+by one, and because every commit has a fixed cost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from meterd_server.model import Command, Outcome
+    from meterd_server.store import Store
+
+BATCH_OPERATIONS_MAX = 1000
+"""What one transaction takes before the next caller has to wait for the next one; one caller's commands are never divided."""
+
+COMPANY_CALLERS_MIN = 8
+"""From how many callers in a batch on it pays to wait for more."""
+
+BUSY_SECONDS = 0.05
+"""How long after a batch that had company a lane expects more company; later than that, a caller is alone again."""
+
+_PROBE_SECONDS = 0.2
+"""How often a lane that sees a few callers at once waits a window to learn whether there are many."""
+
+_GATHER_STEP_SECONDS = 0.001
+"""How long nothing may arrive before a busy lane stops waiting; the finest that the event loop's timers can tell."""
+
+_LOOKS_AROUND = 3
+"""How often the event loop is let go round after a commit to see whether somebody came meanwhile."""
+
+
+class Waiter(NamedTuple):
+    """One caller's commands, and where their outcomes go: as a list, or as they are for one command `alone`."""
+
+    commands: Sequence[Command]
+    answer: asyncio.Future[Any]
+    alone: bool
+
+    def tell(self, outcomes: list[Outcome]) -> None:
+        """Answer, unless the caller is gone."""
+        if not self.answer.done():
+            self.answer.set_result(outcomes[0] if self.alone else outcomes)
+
+
+class Lane:
+    """Commits what it is given, in order. `clock_us` is the time money sees; `on_failure` is told when the store failed.
+
+    Cancelling an answer abandons it: commands not yet begun are dropped, those under way are carried through.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        clock_us: Callable[[], int],
+        window_seconds: float,
+        on_failure: Callable[[Sequence[Waiter], BaseException], None],
+    ) -> None:
+        self._store = store
+        self._clock_us = clock_us
+        self._window_seconds = window_seconds
+        self._on_failure = on_failure
+        self._loop = asyncio.get_running_loop()
+        self._queue: deque[Waiter] = deque()
+        self._task: asyncio.Task[None] | None = None
+        self._busy_until_seconds = 0.0
+        self._probe_after_seconds = 0.0
+        self._stopping = False
+        self.queued_operations = 0
+        """Commands that wait, those of the batch under way not counted."""
+
+    def put(self, commands: Sequence[Command], *, alone: bool) -> asyncio.Future[Any]:
+        """Commit the commands; the future's result is their outcomes in order, or the outcome of one `alone`."""
+        waiter = Waiter(commands, self._loop.create_future(), alone)
+        if self._task is None:
+            if self._loop.time() >= self._busy_until_seconds and self._commit_at_once(waiter):
+                self._task = self._loop.create_task(self._look_around(), name="lane")
+                return waiter.answer
+            self._task = self._loop.create_task(self._run(), name="lane")
+        self._queue.append(waiter)
+        self.queued_operations += len(commands)
+        return waiter.answer
+
+    def drain(self) -> list[Waiter]:
+        """Give up everything that waits."""
+        waiters = list(self._queue)
+        self._queue.clear()
+        self.queued_operations = 0
+        self._busy_until_seconds = 0.0
+        return waiters
+
+    async def stop(self) -> None:
+        """Wait for no more company, and until everything queued is answered."""
+        self._stopping = True
+        while self._task:
+            await self._task
+
+    async def _run(self) -> None:
+        try:
+            while self._queue:
+                if self._loop.time() < self._busy_until_seconds:
+                    await self._gather()
+                await self._commit_next()
+        finally:
+            self._task = None
+
+    async def _look_around(self) -> None:
+        """After a commit that held the event loop up: who came meanwhile is company, and goes on as a batch."""
+        try:
+            for _ in range(_LOOKS_AROUND):
+                await asyncio.sleep(0)
+            self._expect_company(1)
+        finally:
+            self._task = None
+        if self._queue:
+            self._task = self._loop.create_task(self._run(), name="lane")
+
+    async def _gather(self) -> None:
+        """Wait while company keeps coming, up to the window."""
+        ends = self._loop.time() + self._window_seconds
+        queued = 0
+        while queued < len(self._queue) and self._loop.time() < ends and not self._stopping:
+            if self.queued_operations >= BATCH_OPERATIONS_MAX:
+                return
+            queued = len(self._queue)
+            await asyncio.sleep(min(_GATHER_STEP_SECONDS, self._window_seconds))
+
+    async def _commit_next(self) -> None:
+        batch = self._take()
+        if batch:
+            commands = batch[0].commands if len(batch) == 1 else [each for waiter in batch for each in waiter.commands]
+            now_us = self._clock_us()
+            try:
+                outcomes = self._store.commit_at_once(commands, now_us)
+                if outcomes is None:
+                    outcomes = await self._store.commit(commands, now_us)
+            except (Exception, asyncio.CancelledError) as error:
+                # A cancelled commit must not leave its callers waiting, whoever cancelled it.
+                self._on_failure(batch, error)
+                return
+            first = 0
+            for waiter in batch:
+                end = first + len(waiter.commands)
+                waiter.tell(outcomes[first:end])
+                first = end
+        self._expect_company(len(batch))
+
+    def _commit_at_once(self, waiter: Waiter) -> bool:
+        """Commit one caller's commands without leaving the event loop, if the store can: the least that a call can take."""
+        try:
+            outcomes = self._store.commit_at_once(waiter.commands, self._clock_us())
+        except Exception as error:  # a store that fails has failed, whatever it raises
+            self._on_failure([waiter], error)
+            return True
+        if outcomes is not None:
+            waiter.tell(outcomes)
+        return outcomes is not None
+
+    def _take(self) -> list[Waiter]:
+        """The next batch, without the commands whose callers are gone."""
+        batch: list[Waiter] = []
+        operations = 0
+        while self._queue and operations < BATCH_OPERATIONS_MAX:
+            waiter = self._queue.popleft()
+            self.queued_operations -= len(waiter.commands)
+            if not waiter.answer.done():
+                batch.append(waiter)
+                operations += len(waiter.commands)
+        return batch
+
+    def _expect_company(self, callers: int) -> None:
+        """Decide whether to wait before the next commit, from how many callers this one had and whether others came meanwhile."""
+        now = self._loop.time()
+        if callers >= COMPANY_CALLERS_MIN:
+            self._busy_until_seconds = now + BUSY_SECONDS
+        elif self._queue and now >= self._probe_after_seconds:
+            # Small batches may come of many callers who arrive one by one, held up by each other's commits: wait once and see.
+            self._busy_until_seconds = now + _GATHER_STEP_SECONDS
+            self._probe_after_seconds = now + _PROBE_SECONDS

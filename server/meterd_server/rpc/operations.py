@@ -1,0 +1,106 @@
+"""Many operations in one message: what `Batch` and `Stream` have in common.
+
+An operation is checked as its own call would be, all that can stand go to the ledger in one piece, and each gets its own result.
+Reading and writing give the event loop away every few hundred operations, so that a large batch holds up nobody's small call for
+long.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from google.rpc import status_pb2  # type: ignore[import-untyped, unused-ignore]
+
+from meterd_server.model import Applied, Checked, RecordCost
+from meterd_server.rpc import encode, validate
+from meterd_server.rpc.status import RequestError, Violation, from_exception, from_rejection, invalid_argument
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from google.protobuf.internal.containers import RepeatedCompositeFieldContainer
+
+    from meterd.v1 import metering_pb2
+    from meterd_server.ledger import Ledger
+    from meterd_server.model import Command, Outcome
+
+    Operations = RepeatedCompositeFieldContainer[metering_pb2.Operation]
+    Results = RepeatedCompositeFieldContainer[metering_pb2.OperationResult]
+
+OPERATIONS_MAX = 10_000
+
+_AT_A_TIME = 500
+
+
+class Work:
+    """The operations of one message on their way: `begin` sends them to the ledger, `finish` writes what became of them."""
+
+    def __init__(self, operations: Operations, ledger: Ledger, sources: validate.Sources) -> None:
+        self._operations = operations
+        self._ledger = ledger
+        self._sources = sources
+        self._plan: list[Command | status_pb2.Status] = []
+        self._answer: asyncio.Future[list[Outcome]] | None = None
+
+    async def begin(self) -> None:
+        """Queue what can stand, in order. Raises `RequestError` for too many, and what `Ledger.submit_all` raises."""
+        count = len(self._operations)
+        if count > OPERATIONS_MAX:
+            raise RequestError(
+                invalid_argument([Violation("operations", f"has more than {OPERATIONS_MAX} operations")])
+            )
+        for first in _steps(count):
+            if first:
+                await asyncio.sleep(0)
+            self._plan += map(self._read, self._operations[first : first + _AT_A_TIME])
+        commands = [step for step in self._plan if not isinstance(step, status_pb2.Status)]
+        if commands:
+            self._answer = self._ledger.submit_all(commands)
+
+    async def finish(self, results: Results) -> None:
+        """Wait for the ledger and add a result for each operation. Raises what `Ledger.submit_all`'s future raises."""
+        outcomes = iter(await self._answer if self._answer else ())
+        for first in _steps(len(self._plan)):
+            if first:
+                await asyncio.sleep(0)
+            _write(results, self._plan[first : first + _AT_A_TIME], outcomes)
+
+    def fail(self, error: Exception, results: Results) -> None:
+        """Add the status of `error` as every operation's result."""
+        status = from_exception(error)
+        for _ in self._operations:
+            results.add().status.CopyFrom(status)
+
+    def _read(self, operation: metering_pb2.Operation) -> Command | status_pb2.Status:
+        try:
+            match operation.WhichOneof("operation"):
+                case "record_cost":
+                    return validate.record_cost(operation.record_cost, self._sources)
+                case "check":
+                    return validate.check(operation.check, self._sources)
+                case "record_funding":
+                    return validate.record_funding(operation.record_funding, self._sources)
+                case _:
+                    return invalid_argument([Violation("operation", "is missing, or of a kind that is not known here")])
+        except RequestError as error:
+            return error.status
+
+
+def _steps(count: int) -> range:
+    return range(0, count, _AT_A_TIME)
+
+
+def _write(results: Results, plan: Sequence[Command | status_pb2.Status], outcomes: Iterator[Outcome]) -> None:
+    for step in plan:
+        result = results.add()
+        if isinstance(step, status_pb2.Status):
+            result.status.CopyFrom(step)
+            continue
+        outcome = next(outcomes)
+        if isinstance(outcome, Applied):
+            encode.fill_recorded(result.record_cost if isinstance(step, RecordCost) else result.record_funding, outcome)
+        elif isinstance(outcome, Checked):
+            encode.fill_check(result.check, outcome)
+        else:
+            result.status.CopyFrom(from_rejection(outcome))

@@ -1,0 +1,39 @@
+"""What an entry holds as JSON text, in every engine: labels and usage, both ways."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from meterd_server.model import RateCardKey, Usage
+
+if TYPE_CHECKING:
+    from meterd_server.model import Entry, Labels
+
+_to_json = json.JSONEncoder(separators=(",", ":")).encode
+
+
+def labels_text(labels: Labels) -> str | None:
+    """A JSON object; None for no labels."""
+    return _to_json(dict(labels)) if labels else None
+
+
+def labels_of(text: str | None) -> Labels:
+    """What `labels_text` wrote."""
+    return tuple(sorted(json.loads(text).items())) if text else ()
+
+
+def usage_text(entry: Entry) -> str | None:
+    """What an entry says of usage: service, model, quantities, and the model and version of the card. None without usage."""
+    if entry.usage is None or entry.rate_card is None:
+        return None
+    service, model, quantities = entry.usage
+    return _to_json((service, model, dict(quantities), entry.rate_card.model, entry.rate_card.version))
+
+
+def usage_of(text: str | None) -> tuple[Usage | None, RateCardKey | None]:
+    """Both parts of what `usage_text` wrote."""
+    if text is None:
+        return None, None
+    service, model, quantities, card_model, card_version = json.loads(text)
+    return Usage(service, model, tuple(sorted(quantities.items()))), RateCardKey(service, card_model, card_version)

@@ -1,0 +1,117 @@
+"""Which operations go together: all that wait, in order, within the limits, and never more than a few batches at a time."""
+
+import pytest
+
+from meterd import _calls
+from meterd._gathering import BYTES_MAX, IN_FLIGHT_MAX, OPERATIONS_MAX, SHARE_MIN, Asking, Gathering, Signal
+
+
+class Caller(Asking):
+    """Writes down what it is told."""
+
+    def __init__(self, name, labels=None):
+        call = _calls.record_cost(
+            name, 1, service="", labels=labels, request_id="r", reject_overdraft=False, occur_time=None
+        )
+        super().__init__(call, call.operation, 0.0)
+        self.name = name
+        self.told = []
+
+    def tell(self, outcome):
+        self.told.append(outcome)
+
+
+@pytest.fixture
+def gathering():
+    """Make a gathering that sends one batch at a time."""
+    return Gathering(1)
+
+
+def add(gathering, count, labels=None):
+    """Let callers wait, named by their numbers."""
+    callers = [Caller(f"{number}", labels) for number in range(count)]
+    for caller in callers:
+        gathering.add(caller)
+    return callers
+
+
+def test_nothing_waits(gathering):
+    """There is no empty batch."""
+    assert [] == gathering.take()
+
+
+def test_a_batch_is_what_waits_in_order(gathering):
+    """All who wait go together, in the order they came."""
+    callers = add(gathering, 3)
+    assert callers == gathering.take()
+    assert [] == gathering.take()
+
+
+def test_what_comes_meanwhile_is_the_next_batch(gathering):
+    """While one is under way nothing is sent, and what gathers goes when it is finished."""
+    (first,) = add(gathering, 1)
+    batch = gathering.take()
+    later = add(gathering, 2)
+    assert ([first], []) == (batch, gathering.take())
+    gathering.finish(batch)
+    assert later == gathering.take()
+
+
+def test_a_caller_who_is_gone_is_not_sent(gathering):
+    """Whoever leaves while it waits is forgotten, and so is the batch of a leader who leaves."""
+    leader, gone, stays = add(gathering, 3)
+    gathering.leave(gone)
+    leader.leads = gathering.take()
+    assert [leader, stays] == leader.leads
+    (later,) = add(gathering, 1)
+    gathering.leave(leader)
+    assert [later] == gathering.take()
+
+
+def test_a_batch_has_a_largest_number_of_operations(gathering):
+    """What is more than that goes in the next batch."""
+    callers = add(gathering, OPERATIONS_MAX + 1)
+    batch = gathering.take()
+    assert callers[:-1] == batch
+    gathering.finish(batch)
+    assert callers[-1:] == gathering.take()
+
+
+def test_a_batch_has_a_largest_size(gathering):
+    """What is longer than that goes in the next batch; an operation that is too long by itself goes by itself."""
+    callers = add(gathering, 3, {f"{number}": "v" * 4_000 for number in range(200)})
+    assert BYTES_MAX < 2 * callers[0].operation.ByteSize()
+    for caller in callers:
+        batch = gathering.take()
+        assert [caller] == batch
+        gathering.finish(batch)
+
+
+def test_many_are_shared_out():
+    """When several batches may be sent at once, many operations are divided evenly among them, and a few are not."""
+    gathering = Gathering(2)
+    add(gathering, 4 * SHARE_MIN)
+    shares = [gathering.take(), gathering.take()]
+    assert [2 * SHARE_MIN] * 2 == [len(share) for share in shares]
+    for share in shares:
+        gathering.finish(share)
+    add(gathering, SHARE_MIN)
+    assert SHARE_MIN == len(gathering.take())
+
+
+def test_only_a_few_batches_are_under_way():
+    """However many wait, no more than a few are sent before one is finished."""
+    gathering = Gathering()
+    add(gathering, OPERATIONS_MAX * (IN_FLIGHT_MAX + 1))
+    assert [OPERATIONS_MAX] * IN_FLIGHT_MAX + [0] == [len(gathering.take()) for _ in range(IN_FLIGHT_MAX + 1)]
+
+
+def test_closing_tells_those_who_wait(gathering):
+    """Whoever waits is told, whoever is under way is not, and nothing is left to send."""
+    (sent,) = add(gathering, 1)
+    batch = gathering.take()
+    waiting = add(gathering, 2)
+    gathering.close()
+    assert ([], [[Signal.CLOSED]] * 2) == (sent.told, [each.told for each in waiting])
+    gathering.finish(batch)
+    assert [] == gathering.take()

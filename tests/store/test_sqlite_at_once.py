@@ -1,0 +1,93 @@
+"""Commits on the event loop's own thread: the same outcomes, and never beside anything that the connection's thread does."""
+
+import asyncio
+
+import pytest
+
+from meterd_server.errors import StoreUnavailable
+from meterd_server.store.sqlite import SqliteStore, engine
+from rules.commands import cost, funding
+from store.faults import Disk
+from store.model import entries_of
+
+
+@pytest.fixture
+def disk():
+    """Return a disk that works until told otherwise."""
+    return Disk()
+
+
+@pytest.fixture
+async def store(tmp_path, disk):
+    """Return an open, empty store on the disk."""
+    store = SqliteStore(tmp_path / "meterd.sqlite3", connect=disk.connect)
+    await store.open()
+    yield store
+    disk.heal()
+    await store.close()
+
+
+async def test_both_ways_write_one_ledger(store):
+    """Batches committed at once and on the thread follow each other, and a retry is found by either."""
+    await store.commit([funding("alice", 100, "f1")], 1)
+    assert 90 == store.commit_at_once([cost("alice", 10, "c1")], 2)[0].account.balance_microcents
+    assert (await store.commit([cost("alice", 10, "c1")], 3))[0].replayed
+    assert store.commit_at_once([funding("alice", 100, "f1")], 4)[0].replayed
+    assert [1, 2] == [entry.version for entry in await entries_of(store, "alice")]
+    assert 90 == store.peek("alice").balance_microcents
+
+
+async def test_a_large_batch_is_left_to_the_thread(store):
+    """What would hold the event loop up for long is declined, and nothing of it is written."""
+    many = [cost("alice", 1) for _ in range(engine._AT_ONCE_OPERATIONS_MAX + 1)]
+    assert store.commit_at_once(many, 1) is None
+    assert 0 == (await store.account("alice")).version
+    assert len(many) - 1 == len(store.commit_at_once(many[1:], 1))
+
+
+async def test_nothing_at_once_while_the_thread_is_at_work(store):
+    """Two threads never use the connection at the same time: not for a read, and not when its caller has gone away."""
+    reading = asyncio.ensure_future(store.account("nobody"))
+    await asyncio.sleep(0)
+    assert store.commit_at_once([cost("alice", 1)], 1) is None
+    await reading
+    assert store.commit_at_once([cost("alice", 1)], 1) is not None
+    abandoned = asyncio.ensure_future(store.commit([cost("alice", 1)], 2))
+    await asyncio.sleep(0)
+    abandoned.cancel()
+    assert store.commit_at_once([cost("alice", 1)], 3) is None
+    assert 2 == (await store.account("alice")).version
+
+
+async def test_a_slow_disk_is_left_to_the_thread(store, monkeypatch):
+    """After a commit that took long the next ones are declined for a while, and then tried again."""
+    now_seconds = 1000.0
+    monkeypatch.setattr(engine.time, "monotonic", lambda: now_seconds)
+    commit = store._writer.commit
+
+    def slow(*args):
+        nonlocal now_seconds
+        now_seconds += 2 * engine._SLOW_SECONDS
+        return commit(*args)
+
+    monkeypatch.setattr(store._writer, "commit", slow)
+    assert store.commit_at_once([cost("alice", 1)], 1) is not None
+    assert store.commit_at_once([cost("alice", 1)], 2) is None
+    now_seconds += 2 * engine._SLOW_PAUSE_SECONDS
+    assert store.commit_at_once([cost("alice", 1)], 3) is not None
+
+
+async def test_a_failure_closes_the_store(store, disk):
+    """A commit that fails at once ends like any other: unknown, nothing answered from memory, settled after reopening."""
+    store.commit_at_once([funding("alice", 100, "f1")], 1)
+    disk.fail_at(0, broken_for_good=True)
+    with pytest.raises(StoreUnavailable):
+        store.commit_at_once([cost("alice", 10, "c1")], 2)
+    disk.heal()
+    assert store.peek("alice") is None
+    with pytest.raises(StoreUnavailable):
+        store.commit_at_once([cost("alice", 1)], 3)
+    with pytest.raises(StoreUnavailable):
+        await store.account("alice")
+    await store.reopen()
+    assert 90 == store.commit_at_once([cost("alice", 10, "c1")], 4)[0].account.balance_microcents
