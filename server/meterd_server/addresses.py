@@ -14,6 +14,11 @@ class Reserved(NamedTuple):
     address: str
     sockets: tuple[socket.socket, ...]
 
+    def release(self) -> None:
+        """Let go of it."""
+        for holder in self.sockets:
+            holder.close()
+
 
 def check_free(address: str) -> None:
     """Raise `StartupError` with the system's own words when none of the addresses that HOST:PORT stands for can be had."""

@@ -14,8 +14,7 @@ def reserved():
     """Reserve a free port on this machine."""
     reserved = reserve("127.0.0.1:0")
     yield reserved
-    for holder in reserved.sockets:
-        holder.close()
+    reserved.release()
 
 
 def _listen(address, *options):
@@ -65,12 +64,10 @@ def test_connections_of_the_past(reserved):
         answering, _ = listener.accept()
         answering.close()  # who closes first keeps the port waiting
         caller.close()
-    for holder in reserved.sockets:
-        holder.close()
+    reserved.release()
     again = reserve(address)
     assert address == again.address
-    for holder in again.sockets:
-        holder.close()
+    again.release()
 
 
 def test_a_name(reserved):
@@ -78,8 +75,7 @@ def test_a_name(reserved):
     named = reserve("localhost:0")
     ports = {holder.getsockname()[1] for holder in named.sockets}
     assert {int(named.address.rpartition(":")[2])} == ports
-    for holder in named.sockets:
-        holder.close()
+    named.release()
 
 
 def test_a_name_of_nothing():

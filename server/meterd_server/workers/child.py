@@ -27,12 +27,12 @@ _END_SECONDS = 2
 
 
 class Child:
-    """A worker's process, and the way to it. `ready` raises `StartupError` if it cannot serve; `ended` is its exit code."""
+    """A worker's process, and the way to it. `ended` is done when it is gone, and holds its exit code."""
 
     def __init__(self, process: subprocess.Popen[bytes], ledger: Ledger, cards: CardStore) -> None:
         loop = asyncio.get_running_loop()
         self._process = process
-        self.ready: asyncio.Future[None] = loop.create_future()
+        self._ready: asyncio.Future[None] = loop.create_future()
         self.ended: asyncio.Future[int] = loop.create_future()
         self._link = Link(self._take, self._gone)
         self._ledger_end = LedgerEnd(ledger, cards, self._link.send)
@@ -61,6 +61,14 @@ class Child:
         """Send a frame, unless the worker is gone."""
         self._link.send(frame)
 
+    async def answers(self, within_seconds: float) -> None:
+        """Wait until it answers calls. Raises `StartupError` if it cannot, or does not in time: then it is ended."""
+        await asyncio.wait([self._ready], timeout=within_seconds)
+        if not self._ready.done():
+            self.kill()
+            raise StartupError(f"a worker did not answer within {within_seconds:g} s")
+        self._ready.result()
+
     async def end(self) -> int:
         """Wait until the process is gone; its exit code, -N when signal N ended it."""
         await asyncio.wait([self.ended])  # of which many may wait, and any be cancelled
@@ -73,9 +81,9 @@ class Child:
     def _take(self, frame: Frame) -> None:
         match frame:
             case (ToLedger.READY,):
-                self.ready.set_result(None)
+                self._ready.set_result(None)
             case (ToLedger.FAILED, why):
-                self.ready.set_exception(StartupError(why))
+                self._ready.set_exception(StartupError(why))
             case _:
                 self._ledger_end.take(frame)
 
@@ -85,9 +93,9 @@ class Child:
     async def _end(self) -> None:
         """Wait for the process; one that has closed its way to us and lives on is of no use."""
         code = await asyncio.to_thread(_reap, self._process)
-        if not self.ready.done():
-            self.ready.set_exception(StartupError(f"a worker ended with code {code} before it could serve"))
-            self.ready.exception()  # whether or not somebody waits for it
+        if not self._ready.done():
+            self._ready.set_exception(StartupError(f"a worker ended with code {code} before it could serve"))
+        self._ready.exception()  # whether or not somebody has waited for it
         self.ended.set_result(code)
 
 

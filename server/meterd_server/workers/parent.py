@@ -51,24 +51,15 @@ class Workers:
             self._settings = self._settings.model_copy(update={"listen": self._reserved.address})
         numbers = range(1, self._settings.workers + 1)
         try:
-            for number in numbers:
-                await self._spawn(number)
-            await self._all_ready()
+            children = [await self._spawn(number) for number in numbers]
+            await asyncio.gather(*[child.answers(_START_SECONDS) for child in children])
         except BaseException:
-            await self._end_all(0)
+            await self._end(0)
             raise
-        self._keepers = [asyncio.create_task(self._keep(number), name=f"worker {number}") for number in numbers]
-        return self._settings.listen
-
-    async def _all_ready(self) -> None:
-        starting = [child.ready for child in self._children.values()]
-        done, late = await asyncio.wait(starting, timeout=_START_SECONDS, return_when=asyncio.FIRST_EXCEPTION)
-        for ready in done:
-            ready.result()
-        if late:
-            raise StartupError(f"a worker did not answer within {_START_SECONDS} s")
         for number, child in self._children.items():
             log.info("worker %d is process %d", number, child.pid)
+        self._keepers = [asyncio.create_task(self._keep(number), name=f"worker {number}") for number in numbers]
+        return self._settings.listen
 
     def set_serving(self, serving: bool) -> None:
         """Tell health checks, in every worker."""
@@ -82,10 +73,7 @@ class Workers:
             keeper.cancel()
         for child in self._children.values():
             child.send((ToWorker.LEAVE,))
-        await self._end_all(self._settings.shutdown_grace_seconds + _END_SECONDS)
-        if self._reserved:
-            for holder in self._reserved.sockets:
-                holder.close()
+        await self._end(self._settings.shutdown_grace_seconds + _END_SECONDS)
 
     async def _spawn(self, number: int) -> Child:
         child = self._children[number] = await Child.start(self._settings, self._ledger, self._cards)
@@ -107,13 +95,14 @@ class Workers:
             started = time.monotonic()
             try:
                 child = await self._spawn(number)
-                await child.ready
+                await child.answers(_START_SECONDS)
             except (StartupError, OSError) as error:
                 log.error("worker %d does not start: %s", number, error)  # noqa: TRY400 -- the trace says nothing more
             else:
                 log.info("worker %d is process %d", number, child.pid)
 
-    async def _end_all(self, grace_seconds: float) -> None:
+    async def _end(self, grace_seconds: float) -> None:
+        """Wait until every worker is gone, and let go of the address."""
         children = list(self._children.values())
         if children:
             _, late = await asyncio.wait([child.ended for child in children], timeout=grace_seconds)
@@ -122,3 +111,5 @@ class Workers:
                     child.kill()
             for child in children:
                 await child.end()
+        if self._reserved:
+            self._reserved.release()
