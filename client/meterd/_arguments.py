@@ -3,6 +3,7 @@
 import operator
 from collections.abc import Mapping
 from datetime import datetime
+from typing import overload
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -27,6 +28,10 @@ def integer(name: str, value: int, *, bits: int = 64) -> int:
     return number
 
 
+@overload
+def timestamp(name: str, value: datetime) -> Timestamp: ...
+@overload
+def timestamp(name: str, value: None) -> None: ...
 def timestamp(name: str, value: datetime | None) -> Timestamp | None:
     """Return `value` as a Timestamp; raise TypeError when it is not a datetime, ValueError when it has no time zone."""
     if value is None:

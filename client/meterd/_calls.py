@@ -13,6 +13,7 @@ from meterd.types import Balance, CheckResult, EntryPage, Recorded
 from meterd.v1 import ledger_pb2, metering_pb2
 from meterd.v1.ledger_pb2_grpc import LedgerServiceStub
 from meterd.v1.metering_pb2_grpc import MeteringServiceStub
+from meterd.v1.pricing_pb2_grpc import PricingServiceStub
 
 ResultT = TypeVar("ResultT")
 
@@ -23,6 +24,7 @@ class Stubs:
     def __init__(self, channel: grpc.Channel | grpc.aio.Channel) -> None:
         self.metering = MeteringServiceStub(channel)
         self.ledger = LedgerServiceStub(channel)
+        self.pricing = PricingServiceStub(channel)
 
 
 @dataclass(frozen=True, slots=True)
