@@ -46,7 +46,7 @@ def balance_from(message: account_pb2.Balance) -> Balance:
 
 def usage_from(message: account_pb2.Usage) -> Usage:
     """Return the value of a Usage message."""
-    return Usage(service=message.service, model=message.model, quantities=message.quantities)
+    return Usage(service=message.service, model=message.model, quantities=dict(sorted(message.quantities.items())))
 
 
 def rate_card_key_from(message: account_pb2.RateCardKey) -> RateCardKey:

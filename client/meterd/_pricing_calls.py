@@ -110,13 +110,21 @@ def _card_from(message: pricing_pb2.RateCard) -> RateCard:
     return RateCard(
         service=message.service,
         model=message.model,
-        prices_picocents=message.prices_picocents,
+        prices_picocents=dict(sorted(message.prices_picocents.items())),
         effective_time=_convert.datetime_from(message.effective_time),
         version=message.version,
         source=message.source,
         per_call_picocents=message.per_call_picocents,
         minimum_picocents=message.minimum_picocents,
-        tiers=tuple(RateTier(tier.over_units, tuple(tier.meters), tier.prices_picocents) for tier in message.tiers),
+        tiers=tuple(map(_tier_from, message.tiers)),
+    )
+
+
+def _tier_from(message: pricing_pb2.RateTier) -> RateTier:
+    return RateTier(
+        over_units=message.over_units,
+        meters=tuple(message.meters),
+        prices_picocents=dict(sorted(message.prices_picocents.items())),
     )
 
 

@@ -1,12 +1,10 @@
 """The methods for usage and rate cards: what is sent, and what comes back."""
 
 import copy
-import inspect
 import pickle
 from datetime import UTC, datetime
 
 import meterd
-from meterd._usage_methods import UsageMethods
 from meterd.v1 import account_pb2, metering_pb2, pricing_pb2
 
 from .test_methods import BALANCE, BALANCE_VALUE
@@ -160,13 +158,3 @@ def test_cards_and_usage_are_values():
     usage = meterd.Usage("scan", "", {"pages": 5})
     for value in (CARD, card, usage):
         assert {value} == {copy.deepcopy(value), pickle.loads(pickle.dumps(value))}
-
-
-def test_both_clients_have_the_same_methods():
-    """Names, arguments and documentation are the same, blocking or not."""
-    names = [name for name in vars(UsageMethods) if not name.startswith("_")]
-    for name in names:
-        blocking, awaited = getattr(meterd.Client, name), getattr(meterd.AsyncClient, name)
-        assert inspect.signature(blocking).parameters == inspect.signature(awaited).parameters
-        assert blocking.__doc__ == awaited.__doc__
-    assert {"record_usage", "check_usage", "quote", "put_rate_cards", "list_rate_cards"} == set(names)
