@@ -48,7 +48,7 @@ def cards_table(cards: Iterable[meterd.RateCard]) -> Table:
     """Return a table of many cards, a line for each price; what is not the price of a unit is only hinted at."""
     table = new_table("service", "model", "version", "from", *_PRICE_COLUMNS, "also", numeric=("version", "µ¢ a unit"))
     for card in cards:
-        about = (card.service, card.model, str(card.version), since(card), ", ".join(_extras(card)))
+        about = (card.service, card.model, str(card.version), _since(card), ", ".join(_extras(card)))
         for meter, picocents in card.prices_picocents.items():
             *first, also = about
             table.add_row(*first, *_price_cells(meter, picocents), also)
@@ -56,10 +56,14 @@ def cards_table(cards: Iterable[meterd.RateCard]) -> Table:
     return table
 
 
+def card_title(card: meterd.RateCard) -> str:
+    """Return a card's name, version and date."""
+    return f"{card.service} {card.model}".rstrip() + f", version {card.version}, {_since(card)}"
+
+
 def card_table(card: meterd.RateCard) -> Table:
-    """Return everything that a card says about money, with its name and date as the title."""
-    title = f"{card.service} {card.model}".rstrip() + f", version {card.version}, {since(card)}"
-    table = new_table(*_PRICE_COLUMNS, numeric=("µ¢ a unit",), title=title)
+    """Return everything that a card says about money."""
+    table = new_table(*_PRICE_COLUMNS, numeric=("µ¢ a unit",))
     for meter, picocents in card.prices_picocents.items():
         table.add_row(*_price_cells(meter, picocents))
     if card.per_call_picocents:
@@ -74,8 +78,8 @@ def card_table(card: meterd.RateCard) -> Table:
     return table
 
 
-def since(card: meterd.RateCard) -> str:
-    """Return from when on a card is valid, in UTC: a date, with the time when that is not midnight."""
+def _since(card: meterd.RateCard) -> str:
+    """From when on a card is valid, in UTC: a date, with the time when that is not midnight."""
     moment = card.effective_time.astimezone(UTC)
     if moment == _EPOCH:
         return "since ever"

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 import meterd
-from meterd_server.cli.cards import card_table, cards_table, from_client, to_client
+from meterd_server.cli.cards import card_table, card_title, cards_table, from_client, to_client
 from meterd_server.cli.exits import Exit
 from meterd_server.cli.output import complain, complain_about, count, print_json, say, show
 from meterd_server.cli.session import (
@@ -132,6 +132,7 @@ def show_(
             if as_json:
                 print_json(card)
                 continue
+            say(card_title(card))
             show(card_table(card))
             if card.source:
                 say(f"source: {card.source}\n")

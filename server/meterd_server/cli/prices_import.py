@@ -149,9 +149,9 @@ def _show_skipped(skipped: Sequence[Skipped]) -> None:
     if not counts:
         return
     table = new_table("skipped", "why", "such as", numeric=("skipped",))
-    for kind, count in counts.most_common():
+    for kind, times in counts.most_common():
         example = next(each for each in skipped if _kind(each.reason) == kind)
-        table.add_row(f"{count:,}", example.reason if count == 1 else kind, example.name)
+        table.add_row(f"{times:,}", example.reason if times == 1 else kind, example.name)
     show(table)
     say("--json names them all")
 
