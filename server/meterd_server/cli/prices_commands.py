@@ -44,7 +44,7 @@ def load(
     if as_json:
         print_json(put)
     else:
-        say(f"loaded {count(len(put.rate_cards), 'card')} from {file}, {put.added_count} of them new")
+        say(f"loaded {count(len(put.rate_cards), 'card')} from {file}, {put.added_count:,} of them new")
 
 
 def check(
@@ -70,7 +70,7 @@ def check(
     else:
         with Target(context, address, timeout, as_json).session() as client:
             put = client.put_rate_cards(map(to_client, cards), validate_only=True)
-        new = f", {put.added_count} of them new to {address}"
+        new = f", {put.added_count:,} of them new to {address}"
     if as_json:
         print_json(put)
     else:

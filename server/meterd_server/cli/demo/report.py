@@ -78,8 +78,12 @@ def promises(story: Story, accounts: list[Account]) -> list[Text]:
                 f"{story.denied_user} ran out: {story.denied_pages} pages cost "
                 f"{format_dollars(story.refused.required_microcents)}, "
                 f"{format_dollars(story.denied.available_microcents)} was left; check said no, "
-                f"the charge was refused ({story.refused.reason}); the {story.affordable_pages} that a quote allowed were scanned"
-            )
+                f"the charge was refused ({story.refused.reason})"
+            ),
+            kept(
+                f"{story.denied_user} asked for a quote: {story.affordable_pages} pages could still be afforded; "
+                f"they were scanned, and not one more could"
+            ),
         ]
     if story.sent_twice:
         first, second = story.sent_twice
