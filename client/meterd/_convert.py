@@ -6,7 +6,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from meterd._deferred import deferred, set_field
 from meterd._labels import Labels
-from meterd.types import Balance, CheckResult, Entry, EntryKind, EntryPage, Recorded
+from meterd.types import Balance, CheckResult, Entry, EntryKind, EntryPage, RateCardKey, Recorded, Usage
 from meterd.v1 import account_pb2, ledger_pb2, metering_pb2
 
 _NO_LABELS = Labels({})
@@ -42,7 +42,18 @@ def balance_from(message: account_pb2.Balance) -> Balance:
         credit_limit_microcents=message.credit_limit_microcents,
         unlimited=message.unlimited,
         version=message.version,
+        residue_picocents=message.residue_picocents,
     )
+
+
+def usage_from(message: account_pb2.Usage) -> Usage:
+    """Return the value of a Usage message."""
+    return Usage(service=message.service, model=message.model, quantities=dict(sorted(message.quantities.items())))
+
+
+def rate_card_key_from(message: account_pb2.RateCardKey) -> RateCardKey:
+    """Return the value of a RateCardKey message."""
+    return RateCardKey(service=message.service, model=message.model, version=message.version)
 
 
 def entry_from(message: account_pb2.Entry) -> Entry:
@@ -58,6 +69,8 @@ def entry_from(message: account_pb2.Entry) -> Entry:
         labels=Labels(message.labels) if message.labels else _NO_LABELS,
         occur_time=datetime_from(message.occur_time) if message.HasField("occur_time") else None,
         record_time=datetime_from(message.record_time),
+        usage=usage_from(message.usage) if message.HasField("usage") else None,
+        rate_card=rate_card_key_from(message.rate_card) if message.HasField("rate_card") else None,
     )
 
 

@@ -26,7 +26,7 @@ from meterd_server.model import (
     RecordFunding,
     Rejection,
 )
-from meterd_server.pricing import charge
+from meterd_server.pricing import PICOCENTS_PER_MICROCENT, charge
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -139,7 +139,9 @@ def decide_batch(
 def _decide_cost(account: Account, command: RecordCost, now_us: int) -> Outcome:
     cost, residue = command.cost_microcents, account.residue_picocents
     if command.priced:
-        cost, residue = charge(residue, command.priced.picocents)
+        cost, residue = divmod(
+            residue + command.priced.picocents, PICOCENTS_PER_MICROCENT
+        )  # as `charge`, in a third of its time
     available = account.available_microcents
     if command.reject_overdraft and cost > available:
         return Rejection(
