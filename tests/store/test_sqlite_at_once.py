@@ -93,3 +93,27 @@ async def test_a_failure_closes_the_store(store, disk):
         await store.account("alice")
     await store.reopen()
     assert 90 == store.commit_at_once([cost("alice", 10, "c1")], 4)[0].account.balance_microcents
+
+
+async def test_the_log_is_copied_on_the_thread(store, monkeypatch):
+    """When the write-ahead log has grown, it is copied into the file beside the event loop, and commits wait behind that."""
+    monkeypatch.setattr(engine, "CHECKPOINT_PAGES", 10)
+    for number in range(1, 6):
+        assert number == store.commit_at_once([cost("alice", 1)], number)[0].entry.version
+    await asyncio.sleep(0)
+    assert store.commit_at_once([cost("alice", 1)], 6) is None
+    assert 6 == (await store.commit([cost("alice", 1)], 6))[0].entry.version
+    assert store.commit_at_once([cost("alice", 1)], 7) is not None
+
+
+async def test_a_log_that_cannot_be_copied(store, disk, monkeypatch):
+    """A disk that fails meanwhile fails the next commit, and what was answered is there after reopening."""
+    monkeypatch.setattr(engine, "CHECKPOINT_PAGES", 2)
+    store.commit_at_once([cost("alice", 1, "c1")], 1)
+    disk.fail_at(0)
+    await asyncio.wait([store._checkpoint])
+    disk.heal()
+    with pytest.raises(StoreUnavailable):
+        store.commit_at_once([cost("alice", 1)], 2)
+    await store.reopen()
+    assert (await store.commit([cost("alice", 1, "c1")], 3))[0].replayed

@@ -12,14 +12,13 @@ import sqlite3
 import time
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING
 from urllib.parse import quote
-
-import aiosqlite
 
 from meterd_server.errors import StartupError, StoreUnavailable
 from meterd_server.model import Account
 from meterd_server.pricing import CardError
+from meterd_server.store.sqlite.connection import Connection
 from meterd_server.store.sqlite.listing import list_entries
 from meterd_server.store.sqlite.lockfile import LockFile
 from meterd_server.store.sqlite.moving import import_entries, list_users
@@ -36,9 +35,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_P = ParamSpec("_P")
-_T = TypeVar("_T")
-
 MEMORY = ":memory:"
 
 AT_ONCE_OPERATIONS_MAX = 256
@@ -49,46 +45,20 @@ AT_ONCE_SECONDS_MAX = 0.01
 
 _SLOW_PAUSE_SECONDS = 0.5
 
+CHECKPOINT_PAGES = 1000
+"""About how many pages the write-ahead log takes in before it is copied into the file, on the connection's thread: within a commit,
+that would hold up the event loop. A log that starts over soon is overwritten, which syncs faster than growing."""
+
+_ENTRIES_A_PAGE = 25
+"""How many entries fill a page of each of the two trees that a commit always writes to, about."""
+
 _PRAGMAS = (
     "PRAGMA busy_timeout = 5000",  # someone may look at the file with the sqlite3 shell
     "PRAGMA journal_mode = WAL",  # readers beside the writer, one sync a commit
     "PRAGMA synchronous = FULL",  # WAL defaults to losing the last commits on power cut
-    "PRAGMA wal_autocheckpoint = 1000",  # pages; a log that starts over soon is overwritten, which syncs faster than growing
+    f"PRAGMA wal_autocheckpoint = {4 * CHECKPOINT_PAGES}",  # in a commit's own time: only if there is no quieter one
     "PRAGMA cache_size = -32768",  # KiB; enough for the inner pages of both indexes
 )
-
-
-class _Connection(aiosqlite.Connection):
-    """An aiosqlite connection that also runs a whole function on its thread: one hop, however many statements."""
-
-    def __init__(self, connector: Callable[[], sqlite3.Connection]) -> None:
-        super().__init__(connector, 64)
-        self._under_way: set[object] = set()
-
-    @property
-    def idle(self) -> bool:
-        """Whether nothing is waiting for the thread or running there, so that any thread may use the connection."""
-        return not self._under_way
-
-    async def run(
-        self, function: Callable[Concatenate[sqlite3.Connection, _P], _T], *args: _P.args, **kwargs: _P.kwargs
-    ) -> _T:
-        """Call `function(connection, ...)` on the connection's thread. Cancelling the await does not stop it."""
-        work = object()
-
-        def call() -> _T:
-            try:
-                return function(self._conn, *args, **kwargs)
-            finally:
-                self._under_way.discard(work)
-
-        self._under_way.add(work)
-        result: _T = await self._execute(call)  # type: ignore[no-untyped-call]
-        return result
-
-    async def ended(self) -> None:
-        """Wait for the thread of a connection that could not be made: it must not speak to a loop that is gone."""
-        await asyncio.to_thread(self._thread.join)
 
 
 class SqliteStore:
@@ -116,10 +86,12 @@ class SqliteStore:
         self._at_once_seconds_max = at_once_seconds_max
         self._connect = connect
         self._lock = None if self._place == MEMORY else LockFile(Path(path))
-        self._connection: _Connection | None = None
-        self._reader: _Connection | None = None
+        self._connection: Connection | None = None
+        self._reader: Connection | None = None
         self._writer: Writer | None = None
         self._slow_until_seconds = 0.0
+        self._pages = 0
+        self._checkpoint: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
         """See `Store.open`: also takes the lock file and makes the folder."""
@@ -158,10 +130,12 @@ class SqliteStore:
         """See `Store.commit`."""
         connection, writer = self._active()
         try:
-            return await connection.run(lambda _: writer.commit(commands, now_us))
+            outcomes = await connection.run(lambda _: writer.commit(commands, now_us))
         except Exception as error:
             await self._stop()
             raise StoreUnavailable(str(error)) from error
+        self._count_pages(len(commands))
+        return outcomes
 
     def commit_at_once(self, commands: Sequence[Command], now_us: int) -> list[Outcome] | None:
         """See `Store.commit_at_once`: beside a busy event loop, a commit on a thread takes four times as long."""
@@ -170,7 +144,7 @@ class SqliteStore:
         if not connection.idle or len(commands) > self._at_once_operations_max or started < self._slow_until_seconds:
             return None
         try:
-            return writer.commit(commands, now_us)
+            outcomes = writer.commit(commands, now_us)
         except Exception as error:
             self._writer = None  # what it holds may be ahead of what is durable; the connections are closed by `reopen`
             raise StoreUnavailable(str(error)) from error
@@ -178,6 +152,27 @@ class SqliteStore:
             ended = time.monotonic()
             if ended - started > self._at_once_seconds_max:
                 self._slow_until_seconds = ended + _SLOW_PAUSE_SECONDS
+        self._count_pages(len(commands))
+        return outcomes
+
+    def _count_pages(self, operations: int) -> None:
+        """Have the log copied into the file when it has taken in enough."""
+        self._pages += 2 + operations // _ENTRIES_A_PAGE
+        if self._pages >= CHECKPOINT_PAGES and self._checkpoint is None and self._lock:
+            self._pages = 0
+            self._checkpoint = asyncio.get_running_loop().create_task(self._copy_log(), name="checkpoint")
+
+    async def _copy_log(self) -> None:
+        """Commits meanwhile wait behind this on the connection's thread; everything else goes on."""
+        try:
+            connection, _ = self._active()
+            await connection.run(lambda connection: connection.execute("PRAGMA wal_checkpoint(PASSIVE)").close())
+        except (sqlite3.Error, ValueError, StoreUnavailable) as error:
+            # What a failed sync leaves is not to be built upon: the next commit fails, and the ledger starts over.
+            log.warning("copying the write-ahead log failed: %s", error)
+            self._writer = None
+        finally:
+            self._checkpoint = None
 
     def lane_of(self, user_id: str) -> int:
         """See `Store.lane_of`."""
@@ -259,7 +254,7 @@ class SqliteStore:
         except (sqlite3.Error, ValueError) as error:
             raise StoreUnavailable(str(error)) from error
 
-    def _active(self) -> tuple[_Connection, Writer]:
+    def _active(self) -> tuple[Connection, Writer]:
         if self._connection is None or self._writer is None:
             raise StoreUnavailable("the database is closed")
         return self._connection, self._writer
@@ -271,8 +266,8 @@ class SqliteStore:
             uri = f"file:{quote(self._place)}?mode=ro"
             self._reader = await self._connected(uri, uri=True)
 
-    async def _connected(self, database: str, **options: bool) -> _Connection:
-        connection = _Connection(partial(self._connect, database, **_CONNECT, **options))
+    async def _connected(self, database: str, **options: bool) -> Connection:
+        connection = Connection(partial(self._connect, database, **_CONNECT, **options))
         try:
             await connection
         except BaseException:
@@ -282,6 +277,8 @@ class SqliteStore:
 
     async def _stop(self) -> None:
         """Close what is open. What was held in memory goes with it: it may be ahead of what is durable."""
+        if self._checkpoint and self._checkpoint is not asyncio.current_task():
+            await asyncio.wait([self._checkpoint])
         connections = [connection for connection in (self._reader, self._connection) if connection]
         self._reader = self._connection = self._writer = None
         for connection in connections:  # the writer last: it takes the write-ahead log with it
