@@ -2,8 +2,9 @@
 
 The store is driven directly, without gRPC: a task for each lane commits batches that were made beforehand, one after the other, in
 one process; the server and both loads share all processors. pgbench runs its simple-update script (`-N -c 8`): one update, one
-select and one insert a transaction. The server is started for this, with its default settings, and stopped afterwards. The loads
-take turns; figures are medians of the rounds, ratios are of each round.
+select and one insert a transaction. Single calls at 64 in flight go through the daemon, beside an empty gRPC server. The server
+is started for this, with its default settings, and stopped afterwards. The loads take turns; figures are medians of the rounds,
+ratios are of each round.
 """
 
 from __future__ import annotations
@@ -21,12 +22,14 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from bench.servers import echo, measure, serving
 from meterd import new_request_id
+from meterd_server.load import Load
 from meterd_server.model import Command, RecordCost
 from meterd_server.store.postgres.engine import PostgresStore
 
@@ -68,7 +71,7 @@ class Server:
 
 
 @contextmanager
-def serving(programs: Path) -> Iterator[Server]:
+def running(programs: Path) -> Iterator[Server]:
     """Start a server and prepare pgbench's tables; end it by its id."""
     folder = Path(tempfile.mkdtemp(prefix="meterd-bench-"))
     server = Server(programs, folder)
@@ -101,7 +104,7 @@ def batches(users: list[str], size: int, count: int) -> list[list[Command]]:
 
 async def entries_a_second(url: str, lanes: int, size: int, seconds: float) -> float:
     """Committed entries a second of so many lanes, each committing batch after batch."""
-    store = PostgresStore(url, connections=2 * lanes)
+    store = PostgresStore(url, connections=4 * lanes)
     await store.open()
     users: list[list[str]] = [[] for _ in range(lanes)]
     for number in range(USERS):
@@ -129,6 +132,41 @@ async def entries_a_second(url: str, lanes: int, size: int, seconds: float) -> f
     return rate_measured
 
 
+def unary(server: Server, rounds: int, seconds: int) -> None:
+    """Durable single calls at 64 in flight beside an empty gRPC server, both on one processor and the load on the other."""
+    ours, load_on = sorted(os.sched_getaffinity(0))[:2]
+    load = Load("cost", in_flight=64, seconds=seconds)
+    flags = ("serve", "--listen", "127.0.0.1:0", "--db", server.url)
+    with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
+        folder = Path(name)
+        empty = stack.enter_context(echo((ours,), folder))
+        daemons = {
+            lanes: stack.enter_context(
+                serving(
+                    f"{lanes}",
+                    (ours,),
+                    folder / f"{lanes}.log",
+                    "meterd_server",
+                    *flags,
+                    f"--db-connections={4 * lanes}",
+                )
+            )
+            for lanes in (1, 2)
+        }
+        taken: dict[int, list[tuple[float, float]]] = {lanes: [] for lanes in daemons}
+        for _ in range(rounds):
+            yardstick = measure(empty, (load_on,), load).per_second
+            for lanes, daemon in daemons.items():
+                rate = measure(daemon, (load_on,), load).per_second
+                taken[lanes].append((rate, rate / yardstick))
+    for lanes, pairs in taken.items():
+        rates, ratios = (sorted(each) for each in zip(*pairs, strict=True))
+        print(
+            f"64 calls in flight, {lanes} lane(s) {statistics.median(rates):7,.0f} calls/s"
+            f"     {statistics.median(ratios):5.2f} x the echo ({ratios[0]:.2f} to {ratios[-1]:.2f})"
+        )
+
+
 def find_programs() -> Path:
     """PostgreSQL's programs: the newest of Debian's, else those of the wheel that the tests use."""
     installed = sorted(Path("/usr/lib/postgresql").glob("*/bin/pgbench"), key=lambda path: int(path.parts[-3]))
@@ -147,7 +185,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=4, help="of each load in each round")
     options = parser.parse_args()
-    with serving(options.programs or find_programs()) as server:
+    with running(options.programs or find_programs()) as server:
         print(f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}")
         print(
             f"PostgreSQL {server.sql('SHOW server_version')}, fsync {server.sql('SHOW fsync')}; medians of {options.rounds}"
@@ -161,6 +199,7 @@ def main() -> None:
             for shape, rates in entries.items():
                 server.sql("CHECKPOINT")
                 rates.append(asyncio.run(entries_a_second(server.url, *shape, options.seconds)))
+        unary(server, options.rounds, options.seconds)
         size = server.sql("SELECT pg_total_relation_size('meterd.entry') / (SELECT count(*) FROM meterd.entry)")
     print(f"pgbench -N -c 8          {statistics.median(transactions):9,.0f} transactions/s")
     for (lanes, batch), rates in entries.items():

@@ -67,7 +67,7 @@ class Settings(BaseModel):
         default=8,
         ge=2,
         le=1000,
-        description="How many connections to PostgreSQL the daemon keeps, 2 to 1000: half to write, half to read.",
+        description="How many connections to PostgreSQL the daemon keeps, 2 to 1000: a lane for every four, the others to read.",
     )
     prices: str = Field(
         default="",

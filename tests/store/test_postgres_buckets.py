@@ -48,7 +48,7 @@ def test_users_are_spread_evenly():
         assert max(sizes.values()) < 200
 
 
-@pytest.mark.parametrize(("kind", "lanes"), [(PostgresStore, 4), (DistributedStore, 1024)])
+@pytest.mark.parametrize(("kind", "lanes"), [(PostgresStore, 2), (DistributedStore, 1024)])
 async def test_a_bucket_is_in_one_lane(tmp_path, kind, lanes):
     """Users of one bucket share a lane; where tables are distributed, a lane is a bucket."""
     store = kind(postgres_url(tmp_path), connections=8)

@@ -38,7 +38,7 @@ def schema(request):
 @pytest.fixture(params=[PostgresStore, DistributedStore])
 async def store(request, proxy, schema):
     """Return an open store behind the proxy, in which alice has money."""
-    store = request.param(f"{private_server().url(proxy.folder)}&schema={schema}", connections=4)
+    store = request.param(f"{private_server().url(proxy.folder)}&schema={schema}", connections=8)
     await store.open()
     await store.commit([funding("alice", 100, "first")], 1)
     yield store

@@ -20,7 +20,7 @@ USERS = [f"user-{number}" for number in range(10)]
 @pytest.fixture(params=[PostgresStore, DistributedStore])
 async def daemons(request, tmp_path):
     """Return four stores on one database, opened at the same time."""
-    stores = [request.param(postgres_url(tmp_path), connections=4) for _ in range(DAEMONS)]
+    stores = [request.param(postgres_url(tmp_path), connections=8) for _ in range(DAEMONS)]
     await asyncio.gather(*[store.open() for store in stores])
     yield stores
     for store in stores:

@@ -31,10 +31,11 @@ async def write_decision(
 
     Raises `ClaimedError` or `asyncpg.UniqueViolationError` if a new user or a request id is there already.
     """
-    # In one order for everyone: new users are what a rival may be waited for.
-    accounts = sorted(decision.accounts.values(), key=lambda account: (bucket_of(account.user_id), account.user_id))
+    accounts = decision.accounts.values()
     updated = [account for account in accounts if account.user_id in known]
     inserted = [account for account in accounts if account.user_id not in known]
+    # In one order for everyone: at new users a rival may be waited for.
+    inserted.sort(key=lambda account: (bucket_of(account.user_id), account.user_id))
     entries = decision.entries
     if not statements.distributed and len(entries) < COPY_ENTRIES_MIN:
         update, insert = _accounts(statements, updated), _accounts(statements, inserted)

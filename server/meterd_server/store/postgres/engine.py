@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
 CONNECTIONS = 8
-"""How many connections a daemon keeps: half of them for lanes, half for reads."""
+"""How many connections a daemon keeps: a lane for every four of them, the others for reads."""
 
 
 class _Open:
@@ -58,10 +58,11 @@ class PostgresStore:
         self._address = parse(url)
         self._connections_max = max(2, connections)
         self._connect = connect
-        self._lanes = self._connections_max // 2
+        self._lanes = max(1, self._connections_max // 4)
         self._distributed = False
         self._open: _Open | None = None
-        self._writing = asyncio.Semaphore(self._lanes)
+        # Where tables are distributed there are more lanes than connections, and reads are not to be left without any.
+        self._writing = asyncio.Semaphore(max(1, self._connections_max * 3 // 4))
         self._tasks: set[asyncio.Task[Any]] = set()
 
     @property

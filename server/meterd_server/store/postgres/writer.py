@@ -144,7 +144,8 @@ class _Attempt:
         commands = self._commands
         if any(user_id not in locked for user_id, _ in recorded):
             raise ClaimedError  # a rival made the user known between the locking and the looking up
-        accounts = {command.user_id: Account(command.user_id) for command in commands} | dict(locked)
+        unknown = {command.user_id for command in commands}.difference(locked)
+        accounts = {**locked, **{user_id: Account(user_id) for user_id in unknown}}
         decision = decide_batch(accounts, recorded, commands, self._now_us)
         if not self.look_up_all:
             # A refused command claims nothing that could collide: whether it was recorded before has to be asked.
