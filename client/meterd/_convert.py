@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from meterd._deferred import deferred
+from meterd._deferred import deferred, set_field
 from meterd._labels import Labels
 from meterd.types import Balance, CheckResult, Entry, EntryKind, EntryPage, Recorded
 from meterd.v1 import account_pb2, ledger_pb2, metering_pb2
@@ -63,14 +63,11 @@ def entry_from(message: account_pb2.Entry) -> Entry:
 
 def check_result_from(response: metering_pb2.CheckResponse) -> CheckResult:
     """Return the value of the answer to Check."""
-    return deferred(
-        CheckResult,
-        response.SerializeToString(),
-        _read_check,
-        allowed=response.allowed,
-        available_microcents=response.available_microcents,
-        shortfall_microcents=response.shortfall_microcents,
-    )
+    result = deferred(CheckResult, response.SerializeToString(), _read_check)
+    set_field(result, "allowed", response.allowed)
+    set_field(result, "available_microcents", response.available_microcents)
+    set_field(result, "shortfall_microcents", response.shortfall_microcents)
+    return result
 
 
 def _read_check(answer: bytes, _: str) -> Balance:
@@ -79,7 +76,9 @@ def _read_check(answer: bytes, _: str) -> Balance:
 
 def recorded_from(response: metering_pb2.RecordCostResponse | metering_pb2.RecordFundingResponse) -> Recorded:
     """Return the value of the answer to RecordCost or RecordFunding."""
-    return deferred(Recorded, response.SerializeToString(), _read_recorded, replayed=response.replayed)
+    recorded = deferred(Recorded, response.SerializeToString(), _read_recorded)
+    set_field(recorded, "replayed", response.replayed)
+    return recorded
 
 
 def _read_recorded(answer: bytes, name: str) -> Entry | Balance:
