@@ -48,7 +48,7 @@ def test_ids_rise_when_the_clock_goes_back(monkeypatch):
     times_ms = iter([5_000, 4_000, 3_000, 6_000])
     monkeypatch.setattr(_request_id.time, "time_ns", lambda: next(times_ms) * 1_000_000)
     generator = _request_id._Generator()
-    ids = [generator.next() for _ in range(4)]
+    ids = [uuid.UUID(int=generator.next()) for _ in range(4)]
     assert sorted(set(ids)) == ids
     assert [5_000, 5_000, 5_000, 6_000] == [each.int >> 80 for each in ids]
 
@@ -57,9 +57,9 @@ def test_a_full_tail_borrows_from_the_next_millisecond(monkeypatch):
     """When a millisecond has no larger id left, the next one begins early."""
     monkeypatch.setattr(_request_id.time, "time_ns", lambda: 5_000 * 1_000_000)
     generator = _request_id._Generator()
-    first = generator.next()
+    first = uuid.UUID(int=generator.next())
     generator._tail = (1 << 74) - 1
-    second = generator.next()
+    second = uuid.UUID(int=generator.next())
     assert ([5_000, 5_001], 7, uuid.RFC_4122) == (
         [first.int >> 80, second.int >> 80],
         second.version,
