@@ -105,7 +105,8 @@ async def _serve(settings: Settings, announce: Callable[[str], None], log_call: 
         ledger = Ledger(
             store,
             clock_us=_clock_us,
-            commit_window_seconds=settings.commit_window_ms / 1000,
+            # Workers wait for company themselves.
+            commit_window_seconds=0 if settings.workers else settings.commit_window_ms / 1000,
             queued_max=settings.max_queued_operations,
             on_health=lambda serving: front.set_serving(serving),  # noqa: PLW0108 -- it is made below
         )

@@ -26,10 +26,10 @@ COMPANY_CALLERS_MIN = 8
 BUSY_SECONDS = 0.05
 """How long after a batch that had company a lane expects more company; later than that, a caller is alone again."""
 
-_PROBE_SECONDS = 0.2
+PROBE_SECONDS = 0.2
 """How often a lane that sees a few callers at once waits a window to learn whether there are many."""
 
-_GATHER_STEP_SECONDS = 0.001
+GATHER_STEP_SECONDS = 0.001
 """How long nothing may arrive before a busy lane stops waiting; the finest that the event loop's timers can tell."""
 
 _LOOKS_AROUND = 3
@@ -42,8 +42,6 @@ class Waiter(NamedTuple):
     commands: Sequence[Command]
     answer: asyncio.Future[Any]
     alone: bool
-    callers: int = 1
-    """How many callers wait for it, when a worker speaks for its own."""
 
     def tell(self, outcomes: list[Outcome]) -> None:
         """Answer, unless the caller is gone."""
@@ -78,12 +76,12 @@ class Lane:
         self.queued_operations = 0
         """Commands that wait, those of the batch under way not counted."""
 
-    def put(self, commands: Sequence[Command], *, alone: bool, callers: int = 1) -> asyncio.Future[Any]:
+    def put(self, commands: Sequence[Command], *, alone: bool) -> asyncio.Future[Any]:
         """Commit the commands; the future's result is their outcomes in order, or the outcome of one `alone`."""
-        waiter = Waiter(commands, self._loop.create_future(), alone, callers)
+        waiter = Waiter(commands, self._loop.create_future(), alone)
         if self._task is None:
             if self._loop.time() >= self._busy_until_seconds and self._commit_at_once(waiter):
-                self._task = self._loop.create_task(self._look_around(callers), name="lane")
+                self._task = self._loop.create_task(self._look_around(), name="lane")
                 return waiter.answer
             self._task = self._loop.create_task(self._run(), name="lane")
         self._queue.append(waiter)
@@ -110,15 +108,16 @@ class Lane:
                 if self._loop.time() < self._busy_until_seconds:
                     await self._gather()
                 await self._commit_next()
+                # Answers leave before another commit holds the event loop up.
+                await _look_around()
         finally:
             self._task = None
 
-    async def _look_around(self, callers: int) -> None:
+    async def _look_around(self) -> None:
         """After a commit that held the event loop up: who came meanwhile is company, and goes on as a batch."""
         try:
-            for _ in range(_LOOKS_AROUND):
-                await asyncio.sleep(0)
-            self._expect_company(callers)
+            await _look_around()
+            self._expect_company(1)
         finally:
             self._task = None
         if self._queue:
@@ -132,7 +131,7 @@ class Lane:
             if self.queued_operations >= BATCH_OPERATIONS_MAX:
                 return
             queued = len(self._queue)
-            await asyncio.sleep(min(_GATHER_STEP_SECONDS, self._window_seconds))
+            await asyncio.sleep(min(GATHER_STEP_SECONDS, self._window_seconds))
 
     async def _commit_next(self) -> None:
         batch = self._take()
@@ -152,7 +151,7 @@ class Lane:
                 end = first + len(waiter.commands)
                 waiter.tell(outcomes[first:end])
                 first = end
-        self._expect_company(sum(waiter.callers for waiter in batch))
+        self._expect_company(len(batch))
 
     def _commit_at_once(self, waiter: Waiter) -> bool:
         """Commit one caller's commands without leaving the event loop, if the store can: the least that a call can take."""
@@ -184,5 +183,11 @@ class Lane:
             self._busy_until_seconds = now + BUSY_SECONDS
         elif self._queue and now >= self._probe_after_seconds:
             # Small batches may come of many callers who arrive one by one, held up by each other's commits: wait once and see.
-            self._busy_until_seconds = now + _GATHER_STEP_SECONDS
-            self._probe_after_seconds = now + _PROBE_SECONDS
+            self._busy_until_seconds = now + GATHER_STEP_SECONDS
+            self._probe_after_seconds = now + PROBE_SECONDS
+
+
+async def _look_around() -> None:
+    """Let the event loop go round so often that it has read what has come, and sent what was to be sent."""
+    for _ in range(_LOOKS_AROUND):
+        await asyncio.sleep(0)

@@ -77,18 +77,17 @@ class Ledger:
         """
         return self._lane_for(command).put((command,), alone=True)
 
-    def submit_all(self, commands: Sequence[Command], *, callers: int = 1) -> asyncio.Future[list[Outcome]]:
+    def submit_all(self, commands: Sequence[Command]) -> asyncio.Future[list[Outcome]]:
         """Queue at least one command; the future's result is their outcomes, in order. Else as `submit`.
 
         Commands of one lane stay together: nobody else's come between. If `StoreUnavailable` is raised, some may be recorded.
-        `callers` is how many people wait for them.
         """
         if self._store.lanes == 1:
-            return self._lane_for(commands[0]).put(commands, alone=False, callers=callers)
+            return self._lane_for(commands[0]).put(commands, alone=False)
         parts: dict[Lane, list[int]] = {}
         for place, command in enumerate(commands):
             parts.setdefault(self._lane_for(command), []).append(place)
-        return asyncio.ensure_future(_put_parts(commands, parts, callers))
+        return asyncio.ensure_future(_put_parts(commands, parts))
 
     async def account(self, user_id: str) -> Account:
         """The account with every change acknowledged before this call; without I/O if it is in memory."""
@@ -149,13 +148,10 @@ class Ledger:
         self._on_health(True)
 
 
-async def _put_parts(commands: Sequence[Command], parts: Mapping[Lane, Sequence[int]], callers: int) -> list[Outcome]:
+async def _put_parts(commands: Sequence[Command], parts: Mapping[Lane, Sequence[int]]) -> list[Outcome]:
     """Give each lane its part in one piece, and put the outcomes in order again."""
     answers = await asyncio.gather(
-        *[
-            lane.put([commands[place] for place in places], alone=False, callers=callers)
-            for lane, places in parts.items()
-        ],
+        *[lane.put([commands[place] for place in places], alone=False) for lane, places in parts.items()],
         return_exceptions=True,  # all are waited for, so that none is left behind when one fails
     )
     by_place: dict[int, Outcome] = {}

@@ -101,7 +101,7 @@ def remote_ledger(ledger, cards, **options):
     def take(frame):
         end.take(frame)
 
-    remote = RemoteLedger(over(take), **({"unanswered_max": 20_000} | options))
+    remote = RemoteLedger(over(take), **({"unanswered_max": 20_000, "window_seconds": 0} | options))
     end = LedgerEnd(ledger, cards, over(lambda frame: remote.answered(*frame[1:])))
     return remote
 

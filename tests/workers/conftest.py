@@ -12,17 +12,20 @@ class Script:
 
     def __init__(self, **options):
         self.frames = []
-        self.ledger = RemoteLedger(self.frames.append, **({"unanswered_max": 100} | options))
+        self.unanswered = []
+        self.ledger = RemoteLedger(self.frames.append, **({"unanswered_max": 100, "window_seconds": 0} | options))
 
     async def turn(self):
         """Let the event loop turn, and return the frames that were sent since the last time."""
         for _ in range(5):
             await asyncio.sleep(0)
         frames, self.frames[:] = list(self.frames), []
+        self.unanswered += frames
         return frames
 
     def answer(self, frame, body=None, *, error=None):
         """Answer a frame."""
+        self.unanswered.remove(frame)
         self.ledger.answered(frame[1], error, body)
 
 
@@ -36,3 +39,26 @@ async def script():
 def make_script():
     """Return what makes a scripted ledger with other options."""
     return Script
+
+
+class Clock:
+    """The event loop's time, which goes on only when a test says so."""
+
+    def __init__(self, now_seconds):
+        self.now_seconds = now_seconds
+
+    def __call__(self):
+        return self.now_seconds
+
+    def go_on(self, seconds):
+        """Let time pass."""
+        self.now_seconds += seconds
+
+
+@pytest.fixture
+async def clock():
+    """Return the clock of the event loop, which stands."""
+    loop = asyncio.get_running_loop()
+    time, loop.time = loop.time, Clock(loop.time())
+    yield loop.time
+    loop.time = time

@@ -19,7 +19,7 @@ def _outcomes(commands):
 
 def _commit(script, frame):
     """Answer a COMMIT frame with what the rules make of it; return the outcomes."""
-    commands = unpack_commands(frame[3])
+    commands = unpack_commands(frame[2])
     outcomes = _outcomes(commands)
     script.answer(frame, pack_outcomes(commands, outcomes))
     return outcomes
@@ -30,8 +30,8 @@ async def test_one_frame_for_a_turn_of_the_loop(script):
     one, two, three, four = (funding("ada", amount) for amount in (1, 2, 3, 4))
     answers = script.ledger.submit(one), script.ledger.submit_all([two, three]), script.ledger.submit(four)
     (frame,) = await script.turn()
-    assert (ToLedger.COMMIT, 3) == (frame[0], frame[2])
-    assert [one, two, three, four] == unpack_commands(frame[3])
+    assert ToLedger.COMMIT == frame[0]
+    assert [one, two, three, four] == unpack_commands(frame[2])
     first, *middle, last = _commit(script, frame)
     assert (first, middle, last) == tuple([await answer for answer in answers])
 
@@ -54,7 +54,7 @@ async def test_a_frame_is_no_larger_than_a_batch(make_script):
     half = BATCH_OPERATIONS_MAX // 2
     for count in (half, 2 * half + 1, half, half, 1):
         script.ledger.submit_all([funding("ada", 1)] * count)
-    sizes = [len(unpack_commands(frame[3])) for frame in await script.turn()]
+    sizes = [len(unpack_commands(frame[2])) for frame in await script.turn()]
     assert [3 * half + 1, 2 * half, 1] == sizes
 
 

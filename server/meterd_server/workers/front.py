@@ -72,7 +72,11 @@ class _Worker:
 
     async def serve(self, settings: Settings, call_log: CallLog | None) -> None:
         """Serve where `settings` say, and tell the ledger's process of it, until it says LEAVE."""
-        self._ledger = ledger = RemoteLedger(self.link.send, unanswered_max=2 * settings.max_queued_operations)
+        self._ledger = ledger = RemoteLedger(
+            self.link.send,
+            unanswered_max=2 * settings.max_queued_operations,
+            window_seconds=settings.commit_window_ms / 1000,
+        )
         prices = Prices(ledger, clock_us=lambda: time.time_ns() // 1000)
         await prices.load()
         following = asyncio.get_running_loop().create_task(prices.follow())

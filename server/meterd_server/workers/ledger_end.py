@@ -39,8 +39,8 @@ class LedgerEnd:
     def take(self, frame: Frame) -> None:
         """Carry out what a worker asks for."""
         match frame:
-            case (ToLedger.COMMIT, number, callers, packed):
-                self._commit(number, callers, packed)
+            case (ToLedger.COMMIT, number, packed):
+                self._commit(number, packed)
             case (ToLedger.ACCOUNTS, number, user_ids):
                 self._read(number, self._accounts(user_ids))
             case (ToLedger.ENTRIES, number, user_id, options):
@@ -54,10 +54,10 @@ class LedgerEnd:
             case _:
                 raise ValueError(f"no frame of a worker: kind {frame[0]}")
 
-    def _commit(self, number: int, callers: int, packed: PackedCommands) -> None:
+    def _commit(self, number: int, packed: PackedCommands) -> None:
         commands = unpack_commands(packed)
         try:
-            answer = self._ledger.submit_all(commands, callers=callers)
+            answer = self._ledger.submit_all(commands)
         except (Overloaded, StoreUnavailable) as error:
             self._refuse(number, error)
             return

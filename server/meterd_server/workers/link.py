@@ -45,7 +45,7 @@ class ToLedger(IntEnum):
     FAILED = 2
     """(why the worker cannot serve)."""
     COMMIT = 3
-    """(number, callers, packed commands)."""
+    """(number, packed commands)."""
     ACCOUNTS = 4
     """(number, user ids)."""
     ENTRIES = 5

@@ -8,7 +8,14 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from meterd_server.errors import Overloaded, StoreUnavailable
-from meterd_server.lane import BATCH_OPERATIONS_MAX, Waiter
+from meterd_server.lane import (
+    BATCH_OPERATIONS_MAX,
+    BUSY_SECONDS,
+    COMPANY_CALLERS_MIN,
+    GATHER_STEP_SECONDS,
+    PROBE_SECONDS,
+    Waiter,
+)
 from meterd_server.model import Account
 from meterd_server.pricing import card_from_json, card_to_json
 from meterd_server.workers.frames import pack_commands, unpack_entry, unpack_error, unpack_outcomes
@@ -26,22 +33,28 @@ if TYPE_CHECKING:
 
 
 class RemoteLedger:
-    """`Ledger`, over `send`. What is asked for while the event loop turns once goes in one frame.
+    """`Ledger`, over `send`.
+
+    What is asked for while the event loop turns once goes in one frame. When there are many callers, changes wait for each other
+    up to `window_seconds`, as in a `Lane`.
 
     At most `unanswered_max` operations are on their way, and one caller's more: beyond it is `Overloaded`. The ledger's process
     has a bound of its own, and says so after the command was sent: then the future raises it.
     """
 
-    def __init__(self, send: Callable[[Frame], None], *, unanswered_max: int) -> None:
+    def __init__(self, send: Callable[[Frame], None], *, unanswered_max: int, window_seconds: float) -> None:
         self._send = send
         self._unanswered_max = unanswered_max
+        self._window_seconds = window_seconds
         self._loop = asyncio.get_running_loop()
         self._numbers = count(1)
         self._waiters: list[Waiter] = []
+        self._waiting_operations = 0
         self._lookups: list[tuple[str, asyncio.Future[Account]]] = []
         self._sent: dict[int, tuple[int, Sequence[asyncio.Future[Any]], Read]] = {}
         self._unanswered = 0
-        self._turning = False
+        self._busy_until_seconds = 0.0
+        self._probe_after_seconds = 0.0
         self._stopping = False
         self._all_answered = asyncio.Event()
         self._all_answered.set()
@@ -58,6 +71,8 @@ class RemoteLedger:
         """See `Ledger.account`: it is the ledger's process that looks, after this was called."""
         self._take(1)
         answer: asyncio.Future[Account] = self._loop.create_future()
+        if not self._lookups:
+            self._loop.call_soon(self._look_up)
         self._lookups.append((user_id, answer))
         return await answer
 
@@ -99,7 +114,8 @@ class RemoteLedger:
     async def stop(self) -> None:
         """See `Ledger.stop`."""
         self._stopping = True
-        self._flush()
+        self._send_waiting()
+        self._look_up()
         await self._all_answered.wait()
 
     def answered(self, number: int, error: str | None, body: Any) -> None:  # noqa: ANN401 -- what it is, was asked
@@ -118,24 +134,42 @@ class RemoteLedger:
     def _put(self, commands: Sequence[Command], *, alone: bool) -> asyncio.Future[Any]:
         self._take(len(commands))
         waiter = Waiter(commands, self._loop.create_future(), alone)
+        if not self._waiters:
+            self._loop.call_soon(self._gather, 0, self._loop.time() + self._window_seconds)
         self._waiters.append(waiter)
+        self._waiting_operations += len(commands)
         return waiter.answer
 
     def _take(self, operations: int) -> None:
-        """Count operations in, and see to it that they are sent. Raises `StoreUnavailable` or `Overloaded`."""
+        """Count operations in. Raises `StoreUnavailable` or `Overloaded`."""
         if self._stopping:
             raise StoreUnavailable("stopping")
         if self._unanswered >= self._unanswered_max:
             raise Overloaded
         self._unanswered += operations
-        if not self._turning:
-            self._turning = True
-            self._loop.call_soon(self._flush)
 
-    def _flush(self) -> None:
-        self._turning = False
-        waiters, self._waiters = self._waiters, []
-        lookups, self._lookups = self._lookups, []
+    def _gather(self, before: int, ends_seconds: float) -> None:
+        """Send what waits, unless many are expected and have kept coming since there were as many as `before`."""
+        now = self._loop.time()
+        if (
+            now < min(self._busy_until_seconds, ends_seconds)
+            and before < len(self._waiters)
+            and self._waiting_operations < BATCH_OPERATIONS_MAX
+            and not self._stopping
+        ):
+            step_seconds = min(GATHER_STEP_SECONDS, self._window_seconds)
+            self._loop.call_later(step_seconds, self._gather, len(self._waiters), ends_seconds)
+            return
+        if len(self._waiters) >= COMPANY_CALLERS_MIN:
+            self._busy_until_seconds = now + BUSY_SECONDS
+        elif self._sent and now >= self._probe_after_seconds:
+            # Those before were not answered yet: there may be many callers, who come one by one. Wait once and see.
+            self._busy_until_seconds = now + GATHER_STEP_SECONDS
+            self._probe_after_seconds = now + PROBE_SECONDS
+        self._send_waiting()
+
+    def _send_waiting(self) -> None:
+        waiters, self._waiters, self._waiting_operations = self._waiters, [], 0
         part: list[Waiter] = []
         operations = 0
         for waiter in waiters:
@@ -146,10 +180,14 @@ class RemoteLedger:
                 part, operations = [], 0
         if part:
             self._send_commands(part, operations)
-        if lookups:
-            answers = [answer for _, answer in lookups]
-            users = [user_id for user_id, _ in lookups]
-            self._ask(len(users), answers, partial(_read_accounts, answers), ToLedger.ACCOUNTS, users)
+
+    def _look_up(self) -> None:
+        lookups, self._lookups = self._lookups, []
+        if not lookups:
+            return
+        answers = [answer for _, answer in lookups]
+        users = [user_id for user_id, _ in lookups]
+        self._ask(len(users), answers, partial(_read_accounts, answers), ToLedger.ACCOUNTS, users)
 
     def _send_commands(self, waiters: list[Waiter], operations: int) -> None:
         kept = [waiter for waiter in waiters if not waiter.answer.done()]
@@ -161,7 +199,6 @@ class RemoteLedger:
                 [waiter.answer for waiter in kept],
                 partial(_read_outcomes, kept, commands),
                 ToLedger.COMMIT,
-                len(kept),
                 pack_commands(commands),
             )
 
