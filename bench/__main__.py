@@ -13,12 +13,14 @@ import tempfile
 from pathlib import Path
 
 from bench import scenarios
+from bench.coalesce import coalescing
 from bench.figures import Report, machine
 
 SCENARIOS = {
     "unary": scenarios.unary,
     "batches": scenarios.batches,
     "rating": scenarios.rating,
+    "coalescing": coalescing,
     "hot": scenarios.hot,
     "memory": scenarios.memory,
     "large": scenarios.large,

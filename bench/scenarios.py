@@ -84,13 +84,19 @@ def unary(plan: Plan, report: Report) -> None:
 
 
 def batches(plan: Plan, report: Report) -> None:
-    """Batches of 1,000 and of 100, server and load sharing both processors, beside raw SQLite; and one user beside many."""
+    """Batches of 1,000 and of 100, server and load sharing both processors, with and without a worker, beside raw SQLite."""
     for operations, aim in ((1_000, 120_000), (100, 80_000)):
         load = Load("batch", in_flight=4, operations=operations, seconds=plan.seconds)
-        with meterd(plan.both, plan.folder / f"batch-{operations}.sqlite3") as daemon:
-            taken = in_turns(plan, load, (daemon,), shared=True)["meterd"]
+        with (
+            meterd(plan.both, plan.folder / f"batch-{operations}.sqlite3", name="alone") as alone,
+            meterd(
+                plan.both, plan.folder / f"worker-{operations}.sqlite3", "--workers", "1", name="1 worker"
+            ) as worker,
+        ):
+            rounds = in_turns(plan, load, (alone, worker), shared=True)
+        taken = rounds["1 worker"]
         raw = [rawsqlite.insert(plan.folder, entries=100_000, batch=operations) for _ in range(plan.rounds)]
-        report.add([Row(f"Batch of {operations:,}", "meterd", taken)])
+        report.add([Row(f"Batch of {operations:,}", name, each) for name, each in rounds.items()])
         report.note(
             f"Batch of {operations:,}: raw SQLite inserts the same rows at {statistics.median(raw):,.0f}/s; the aim is "
             f"{aim:,}/s or 0.55 of that."
@@ -98,7 +104,7 @@ def batches(plan: Plan, report: Report) -> None:
         report.add(
             (),
             Ratio(
-                f"Batch of {operations:,}, entries/s over raw SQLite's",
+                f"Batch of {operations:,} with a worker, entries/s over raw SQLite's",
                 [each.per_second / mine for each, mine in zip(taken, raw, strict=True)],
                 0.55,
             ),
