@@ -18,6 +18,7 @@ from bench.figures import Report, machine
 SCENARIOS = {
     "unary": scenarios.unary,
     "batches": scenarios.batches,
+    "rating": scenarios.rating,
     "hot": scenarios.hot,
     "memory": scenarios.memory,
     "large": scenarios.large,

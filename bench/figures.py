@@ -31,7 +31,9 @@ class Ratio(NamedTuple):
     @property
     def aim(self) -> str:
         """What it should be."""
-        return f"≥ {self.at_least:g}" if self.at_least is not None else f"≤ {self.at_most:g}" if self.at_most else ""
+        return (
+            f"≥ {self.at_least:.3g}" if self.at_least is not None else f"≤ {self.at_most:.3g}" if self.at_most else ""
+        )
 
     @property
     def reached(self) -> bool:

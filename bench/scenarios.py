@@ -15,8 +15,9 @@ from bench import rawsqlite
 from bench.figures import Ratio, Report, Row
 from bench.fill import fill, touch_accounts
 from bench.servers import Measured, Server, echo, measure, meterd
+from meterd import Client
 from meterd.v1 import ledger_pb2, ledger_pb2_grpc
-from meterd_server.load import Load
+from meterd_server.load import RATE_CARD, Load
 
 FILL_USERS, FILL_ENTRIES = 100_000, 1_000_000
 LARGE_USERS, LARGE_ENTRIES = 2_000_000, 20_000_000
@@ -102,6 +103,30 @@ def batches(plan: Plan, report: Report) -> None:
                 0.55,
             ),
         )
+
+
+def rating(plan: Plan, report: Report) -> None:
+    """Batches of 1,000 of usage, which the daemon prices, beside as many plain costs, on the same daemon in turns."""
+    rounds: dict[str, list[Measured]] = {"batch": [], "usage": []}
+    with meterd(plan.both, plan.folder / "rating.sqlite3") as daemon:
+        with Client(daemon.address) as client:
+            client.put_rate_cards([RATE_CARD])
+        for _ in range(plan.rounds):
+            for kind, taken in rounds.items():
+                load = Load(kind, in_flight=4, operations=1_000, seconds=plan.seconds)
+                taken.append(measure(daemon, plan.both, load))
+    report.add(
+        [
+            Row(f"Batch of 1,000 {what}", "meterd", rounds[kind])
+            for kind, what in (("batch", "costs"), ("usage", "usages"))
+        ],
+        Ratio("Usage over plain costs, entries/s", _ratios(rounds["usage"], rounds["batch"], "per_second"), 1 / 1.15),
+        Ratio(
+            "Usage over plain costs, CPU of the daemon for each",
+            _ratios(rounds["usage"], rounds["batch"], "processor_us"),
+            at_most=1.15,
+        ),
+    )
 
 
 def hot(plan: Plan, report: Report) -> None:

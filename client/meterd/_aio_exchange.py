@@ -4,6 +4,7 @@ import asyncio
 import math
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import grpc.aio
@@ -118,24 +119,30 @@ class AsyncExchange:
             if len(batch) == 1:
                 batch[0].lead(batch)
             else:
+                # A task of its own, so that no caller can cancel it.
                 carrier = self._loop.create_task(self._carry(batch), name="meterd batch")
                 self._carriers.add(carrier)
-                carrier.add_done_callback(self._carriers.discard)
+                carrier.add_done_callback(partial(self._carried, batch))
 
     async def _carry(self, batch: list[_Task]) -> None:
-        """Send a batch and tell everyone in it what became of it: a task of its own, so that no caller can cancel it."""
+        """Send a batch and tell everyone in it what became of it."""
+        request = _gathering.request_from(batch)
         try:
-            request = _gathering.request_from(batch)
             response = await _calls.BATCH(self._stubs)(request, timeout=_gathering.remaining_seconds(batch))
-            _gathering.answered(batch, response)
         except grpc.RpcError as rpc_error:
             self._gathering.refused(batch, rpc_error)
-        except asyncio.CancelledError:
+        else:
+            _gathering.answered(batch, response)
+
+    def _carried(self, batch: list[_Task], carrier: asyncio.Task[None]) -> None:
+        """Go on after a batch, however it ended: a task that is cancelled early does not even begin."""
+        self._carriers.discard(carrier)
+        self._gathering.finish(batch)
+        self._flush_soon()
+        if carrier.cancelled():
             _gathering.tell_all(batch, Signal.CLOSED)
-            raise
-        finally:
-            self._gathering.finish(batch)
-            self._flush_soon()
+        elif carrier.exception() is not None:
+            _gathering.interrupted(batch)
 
     def _leave(self, task: _Task) -> None:
         self._gathering.leave(task)

@@ -9,6 +9,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from meterd._convert import timestamp_from
 from meterd._request_id import new_request_id
 
+_INT64_MIN, _INT64_MAX = -(1 << 63), (1 << 63) - 1
+
 
 def text(name: str, value: str) -> str:
     """Return `value`; raise TypeError when it is not a str."""
@@ -19,6 +21,8 @@ def text(name: str, value: str) -> str:
 
 def integer(name: str, value: int, *, bits: int = 64) -> int:
     """Return `value` as an int; raise TypeError for a float, Decimal or bool, ValueError beyond `bits` bits."""
+    if type(value) is int and _INT64_MIN <= value <= _INT64_MAX and bits == 64:
+        return value
     if isinstance(value, bool) or not hasattr(value, "__index__"):
         raise TypeError(f"{name} must be an int, not {type(value).__name__}")
     number = operator.index(value)

@@ -13,6 +13,7 @@ from meterd.types import Balance, CheckResult, EntryPage, Recorded
 from meterd.v1 import ledger_pb2, metering_pb2
 from meterd.v1.ledger_pb2_grpc import LedgerServiceStub
 from meterd.v1.metering_pb2_grpc import MeteringServiceStub
+from meterd.v1.pricing_pb2_grpc import PricingServiceStub
 
 ResultT = TypeVar("ResultT")
 
@@ -23,6 +24,7 @@ class Stubs:
     def __init__(self, channel: grpc.Channel | grpc.aio.Channel) -> None:
         self.metering = MeteringServiceStub(channel)
         self.ledger = LedgerServiceStub(channel)
+        self.pricing = PricingServiceStub(channel)
 
 
 class Call(NamedTuple, Generic[ResultT]):
@@ -42,8 +44,8 @@ class Call(NamedTuple, Generic[ResultT]):
 
 BATCH: Callable[[Stubs], Callable[..., Any]] = attrgetter("metering.Batch")
 """What takes many operations in one request."""
-_CHECK: Callable[[Stubs], Callable[..., Any]] = attrgetter("metering.Check")
-_RECORD_COST: Callable[[Stubs], Callable[..., Any]] = attrgetter("metering.RecordCost")
+CHECK: Callable[[Stubs], Callable[..., Any]] = attrgetter("metering.Check")
+RECORD_COST: Callable[[Stubs], Callable[..., Any]] = attrgetter("metering.RecordCost")
 _RECORD_FUNDING: Callable[[Stubs], Callable[..., Any]] = attrgetter("metering.RecordFunding")
 
 
@@ -54,7 +56,7 @@ def check(user_id: str, minimum_microcents: int | None) -> Call[CheckResult]:
     request.user_id = _arguments.text("user_id", user_id)
     if minimum_microcents is not None:
         request.minimum_microcents = _arguments.integer("minimum_microcents", minimum_microcents)
-    return Call(_CHECK, request, _convert.check_result_from, None, operation, "check")
+    return Call(CHECK, request, _convert.check_result_from, None, operation, "check")
 
 
 def record_cost(
@@ -80,7 +82,7 @@ def record_cost(
         request.overdraft_policy = metering_pb2.OVERDRAFT_POLICY_REJECT
     if occur_time is not None:
         request.occur_time.CopyFrom(_arguments.timestamp("occur_time", occur_time))
-    return Call(_RECORD_COST, request, _convert.recorded_from, key, operation, "record_cost")
+    return Call(RECORD_COST, request, _convert.recorded_from, key, operation, "record_cost")
 
 
 def record_funding(

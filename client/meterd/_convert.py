@@ -4,9 +4,9 @@ from datetime import UTC, datetime, timedelta
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from meterd._deferred import deferred
+from meterd._deferred import deferred, set_field
 from meterd._labels import Labels
-from meterd.types import Balance, CheckResult, Entry, EntryKind, EntryPage, Recorded
+from meterd.types import Balance, CheckResult, Entry, EntryKind, EntryPage, RateCardKey, Recorded, Usage
 from meterd.v1 import account_pb2, ledger_pb2, metering_pb2
 
 _NO_LABELS = Labels({})
@@ -42,7 +42,18 @@ def balance_from(message: account_pb2.Balance) -> Balance:
         credit_limit_microcents=message.credit_limit_microcents,
         unlimited=message.unlimited,
         version=message.version,
+        residue_picocents=message.residue_picocents,
     )
+
+
+def usage_from(message: account_pb2.Usage) -> Usage:
+    """Return the value of a Usage message."""
+    return Usage(service=message.service, model=message.model, quantities=dict(sorted(message.quantities.items())))
+
+
+def rate_card_key_from(message: account_pb2.RateCardKey) -> RateCardKey:
+    """Return the value of a RateCardKey message."""
+    return RateCardKey(service=message.service, model=message.model, version=message.version)
 
 
 def entry_from(message: account_pb2.Entry) -> Entry:
@@ -58,19 +69,18 @@ def entry_from(message: account_pb2.Entry) -> Entry:
         labels=Labels(message.labels) if message.labels else _NO_LABELS,
         occur_time=datetime_from(message.occur_time) if message.HasField("occur_time") else None,
         record_time=datetime_from(message.record_time),
+        usage=usage_from(message.usage) if message.HasField("usage") else None,
+        rate_card=rate_card_key_from(message.rate_card) if message.HasField("rate_card") else None,
     )
 
 
 def check_result_from(response: metering_pb2.CheckResponse) -> CheckResult:
     """Return the value of the answer to Check."""
-    return deferred(
-        CheckResult,
-        response.SerializeToString(),
-        _read_check,
-        allowed=response.allowed,
-        available_microcents=response.available_microcents,
-        shortfall_microcents=response.shortfall_microcents,
-    )
+    result = deferred(CheckResult, response.SerializeToString(), _read_check)
+    set_field(result, "allowed", response.allowed)
+    set_field(result, "available_microcents", response.available_microcents)
+    set_field(result, "shortfall_microcents", response.shortfall_microcents)
+    return result
 
 
 def _read_check(answer: bytes, _: str) -> Balance:
@@ -79,7 +89,9 @@ def _read_check(answer: bytes, _: str) -> Balance:
 
 def recorded_from(response: metering_pb2.RecordCostResponse | metering_pb2.RecordFundingResponse) -> Recorded:
     """Return the value of the answer to RecordCost or RecordFunding."""
-    return deferred(Recorded, response.SerializeToString(), _read_recorded, replayed=response.replayed)
+    recorded = deferred(Recorded, response.SerializeToString(), _read_recorded)
+    set_field(recorded, "replayed", response.replayed)
+    return recorded
 
 
 def _read_recorded(answer: bytes, name: str) -> Entry | Balance:

@@ -4,9 +4,10 @@ Most callers look at one or two fields of what they get, and making them all wou
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-_set = object.__setattr__
+set_field = object.__setattr__
+"""Sets a field of a frozen value that is being made."""
 
 
 class Deferred:
@@ -27,23 +28,16 @@ class Deferred:
             if name not in self.__dataclass_fields__:
                 raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self)
             value = self._read(self._answer, name)
-            _set(self, name, value)
+            set_field(self, name, value)
             return value
 
 
 DeferredT = TypeVar("DeferredT", bound=Deferred)
 
 
-def deferred(
-    kind: type[DeferredT],
-    answer: bytes,
-    read: Callable[[bytes, str], object],
-    **fields: Any,  # noqa: ANN401
-) -> DeferredT:
-    """Return a value of a kind with some fields set and the others left to `read(answer, name)`."""
+def deferred(kind: type[DeferredT], answer: bytes, read: Callable[[bytes, str], object]) -> DeferredT:
+    """Return a value of a kind whose fields are `read(answer, name)`, but for those that are given by `set_field`."""
     value = kind.__new__(kind)
-    _set(value, "_answer", answer)
-    _set(value, "_read", read)
-    for name, field in fields.items():
-        _set(value, name, field)
+    set_field(value, "_answer", answer)
+    set_field(value, "_read", read)
     return value

@@ -11,14 +11,15 @@ import grpc.aio
 
 from meterd import _calls
 from meterd._aio_exchange import AsyncExchange
-from meterd._base import DEFAULT_ADDRESS, BaseClient
+from meterd._aio_usage_methods import AsyncUsageMethods
+from meterd._base import DEFAULT_ADDRESS
 from meterd._calls import Call, ResultT, Stubs
 from meterd._retry import DEFAULT_RETRY, RetryPolicy
 from meterd.errors import Error
 from meterd.types import Balance, CheckResult, Entry, EntryPage, Recorded
 
 
-class AsyncClient(BaseClient):
+class AsyncClient(AsyncUsageMethods):
     """Asks and tells a meterd daemon from asyncio; one client may serve all tasks of one event loop.
 
     `address` is "host:port" or "unix:/path"; the connection is made by the first call, so a client may be made before

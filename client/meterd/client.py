@@ -10,15 +10,16 @@ from typing import Self
 import grpc
 
 from meterd import _calls
-from meterd._base import DEFAULT_ADDRESS, BaseClient
+from meterd._base import DEFAULT_ADDRESS
 from meterd._calls import Call, ResultT
 from meterd._connection import Connection
 from meterd._retry import DEFAULT_RETRY, RetryPolicy
+from meterd._usage_methods import UsageMethods
 from meterd.errors import Error
 from meterd.types import Balance, CheckResult, Entry, EntryPage, Recorded
 
 
-class Client(BaseClient):
+class Client(UsageMethods):
     """Asks and tells a meterd daemon, blocking; one client may serve all threads of a process, and of those it forks.
 
     `address` is "host:port" or "unix:/path"; the connection is made by the first call. `timeout_seconds` covers a call

@@ -110,6 +110,13 @@ class Settings(BaseModel):
         description="How long calls in flight may finish after SIGTERM or Ctrl-C, in seconds, 0 to 300.",
     )
 
+    workers: int = Field(
+        default=0,
+        ge=0,
+        le=64,
+        description="How many processes answer calls for the one that keeps the ledger, 0 to 64; 0: that one does it alone.",
+    )
+
     @field_validator("listen")
     @classmethod
     def _check_listen(cls, listen: str, info: ValidationInfo) -> str:
@@ -120,6 +127,13 @@ class Settings(BaseModel):
                 "listen on 127.0.0.1 behind a TLS-terminating proxy, or add --insecure (insecure = true)"
             )
         return listen
+
+    @field_validator("workers")
+    @classmethod
+    def _check_workers(cls, workers: int, info: ValidationInfo) -> int:
+        if workers > 1 and str(info.data.get("listen", "")).startswith("unix:"):
+            raise ValueError(f"{workers} processes cannot share a unix: address: give 1, or --listen HOST:PORT")
+        return workers
 
     @field_validator("db")
     @classmethod

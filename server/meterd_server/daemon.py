@@ -1,46 +1,34 @@
-"""The daemon: wires store, ledger and server together, and takes them down in the right order."""
+"""The daemon: wires store, ledger and what answers calls together, and takes them down in the right order."""
 
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
-import os
-import signal
 import time
-from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import uvloop
 
 from meterd import new_request_id
 from meterd_server import logs
-from meterd_server.errors import StartupError, StoreUnavailable
 from meterd_server.ledger import Ledger
 from meterd_server.prices import Prices
-from meterd_server.pricing import CardError
-from meterd_server.rate_files import RateFileError, load_cards
+from meterd_server.process import Background, collect_garbage_rarely, stop_on_signals, take_down
 from meterd_server.rpc.handlers import no_log
 from meterd_server.rpc.server import Server
 from meterd_server.rpc.validate import Sources
 from meterd_server.store.engines import make_store, shown
+from meterd_server.workers.parent import Workers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable
 
     from meterd_server.config import Settings
     from meterd_server.rpc.handlers import LogCall
     from meterd_server.store import Store
 
 log = logging.getLogger(__name__)
-
-_LEAVE_SECONDS = 0.1
-
-PRICES_SECONDS = 1.0
-"""How often a daemon that is not alone looks for rate cards that others have added."""
-
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def run(settings: Settings, announce: Callable[[str], None]) -> int:
@@ -58,42 +46,79 @@ def run(settings: Settings, announce: Callable[[str], None]) -> int:
             call_log.flush()
 
 
+class _Front(Protocol):
+    """What answers calls: this process itself, or workers."""
+
+    async def start(self) -> str:
+        """Answer calls from now on; the address as it came to be. Raises `StartupError`."""
+
+    def set_serving(self, serving: bool) -> None:
+        """Tell health checks."""
+
+    async def stop(self) -> None:
+        """Take no new calls and end when those under way are answered, or their grace is over."""
+
+
+class _Alone:
+    """Calls answered by the process that keeps the ledger."""
+
+    def __init__(self, settings: Settings, ledger: Ledger, prices: Prices, log_call: LogCall) -> None:
+        self._settings = settings
+        self._ledger = ledger
+        sources = Sources(new_request_id, prices)
+        self._server = Server(ledger, sources, message_bytes_max=settings.max_message_bytes, log_call=log_call)
+        self._background = Background()
+
+    async def start(self) -> str:
+        return await self._server.start(self._settings.listen)
+
+    def set_serving(self, serving: bool) -> None:
+        self._background.run(self._server.set_serving(serving))
+
+    async def stop(self) -> None:
+        await take_down(self._server, self._ledger, self._settings.shutdown_grace_seconds)
+
+
 def _open_store(settings: Settings) -> Store:
     """The engine that --db names."""
-    return make_store(settings.db, accounts_max=settings.max_accounts_in_memory, connections=settings.db_connections)
+    return make_store(
+        settings.db,
+        accounts_max=settings.max_accounts_in_memory,
+        connections=settings.db_connections,
+        nothing_else_to_do=bool(settings.workers),
+    )
 
 
 async def _serve(settings: Settings, announce: Callable[[str], None], log_call: LogCall) -> int:
-    stopping = _stop_on_signals()
-    _collect_garbage_rarely()
+    stopping = stop_on_signals()
+    collect_garbage_rarely()
     store = _open_store(settings)
     await store.open()
-    tasks: set[asyncio.Task[None]] = set()
     following: asyncio.Task[None] | None = None
     try:
         prices = Prices(store, clock_us=_clock_us)
-        await _load_prices(prices, settings.prices)
+        await prices.load()
+        if settings.prices:
+            log.info("%d new rate cards from %s", await prices.load_file(Path(settings.prices)), settings.prices)
         if store.shared:
-            following = asyncio.get_running_loop().create_task(_follow_prices(prices))
+            following = asyncio.get_running_loop().create_task(prices.follow())
         ledger = Ledger(
             store,
             clock_us=_clock_us,
             commit_window_seconds=settings.commit_window_ms / 1000,
             queued_max=settings.max_queued_operations,
-            on_health=lambda serving: _keep(tasks, server.set_serving(serving)),
+            on_health=lambda serving: front.set_serving(serving),  # noqa: PLW0108 -- it is made below
         )
-        sources = Sources(new_request_id, prices)
-        server = Server(ledger, sources, message_bytes_max=settings.max_message_bytes, log_call=log_call)
-        address = await server.start(settings.listen)
+        front: _Front = (
+            Workers(settings, ledger, store) if settings.workers else _Alone(settings, ledger, prices, log_call)
+        )
+        address = await front.start()
         log.info("serving on %s, database %s", address, shown(settings.db))
         announce(address)
         await stopping.wait()
         log.info("stopping: waiting up to %g s for calls under way", settings.shutdown_grace_seconds)
-        await server.leave()
+        await front.stop()
         await ledger.stop()
-        # A moment in which callers are told UNAVAILABLE and turn away: gRPC drops what arrives while it stops, without a word.
-        await asyncio.sleep(_LEAVE_SECONDS)
-        await server.stop(settings.shutdown_grace_seconds)
     finally:
         if following:
             following.cancel()
@@ -104,58 +129,3 @@ async def _serve(settings: Settings, announce: Callable[[str], None], log_call: 
 
 def _clock_us() -> int:
     return time.time_ns() // 1000
-
-
-async def _load_prices(prices: Prices, path: str) -> None:
-    """Take in the cards that are kept, and those of the file of prices, if there is one. Raises `StartupError`."""
-    await prices.load()
-    if path:
-        try:
-            _, added = await prices.add(load_cards(Path(path)))
-        except RateFileError as error:
-            raise StartupError(str(error)) from error
-        except CardError as error:
-            raise StartupError(f"{path}: {error}") from error
-        log.info("%d new rate cards from %s", added, path)
-
-
-async def _follow_prices(prices: Prices) -> None:
-    """Take in the cards that other daemons add. One that was added is in force everywhere after PRICES_SECONDS."""
-    while True:
-        await asyncio.sleep(PRICES_SECONDS)
-        with suppress(StoreUnavailable):
-            await prices.load()
-
-
-def _collect_garbage_rarely() -> None:
-    """Keep the collector from walking through every account in memory, time and again, in the midst of calls.
-
-    Hardly anything here is in a cycle, and what is, is young. With Python's own thresholds one call in a hundred took three times
-    as long as the others.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(10_000, 20, 1_000)
-
-
-def _keep(tasks: set[asyncio.Task[None]], work: Coroutine[None, None, None]) -> None:
-    """Run in the background; the set keeps the task alive, as asyncio itself does not."""
-    task = asyncio.get_running_loop().create_task(work)
-    tasks.add(task)
-    task.add_done_callback(tasks.discard)
-
-
-def _stop_on_signals() -> asyncio.Event:
-    """An event that the first SIGINT or SIGTERM sets; the second one exits."""
-    stopping = asyncio.Event()
-
-    def receive(number: signal.Signals) -> None:
-        if stopping.is_set():
-            log.warning("stopping at once")
-            os._exit(128 + number)
-        stopping.set()
-
-    loop = asyncio.get_running_loop()
-    for number in _SIGNALS:
-        loop.add_signal_handler(number, receive, number)
-    return stopping

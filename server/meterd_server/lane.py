@@ -42,6 +42,8 @@ class Waiter(NamedTuple):
     commands: Sequence[Command]
     answer: asyncio.Future[Any]
     alone: bool
+    callers: int = 1
+    """How many callers wait for it, when a worker speaks for its own."""
 
     def tell(self, outcomes: list[Outcome]) -> None:
         """Answer, unless the caller is gone."""
@@ -76,12 +78,12 @@ class Lane:
         self.queued_operations = 0
         """Commands that wait, those of the batch under way not counted."""
 
-    def put(self, commands: Sequence[Command], *, alone: bool) -> asyncio.Future[Any]:
+    def put(self, commands: Sequence[Command], *, alone: bool, callers: int = 1) -> asyncio.Future[Any]:
         """Commit the commands; the future's result is their outcomes in order, or the outcome of one `alone`."""
-        waiter = Waiter(commands, self._loop.create_future(), alone)
+        waiter = Waiter(commands, self._loop.create_future(), alone, callers)
         if self._task is None:
             if self._loop.time() >= self._busy_until_seconds and self._commit_at_once(waiter):
-                self._task = self._loop.create_task(self._look_around(), name="lane")
+                self._task = self._loop.create_task(self._look_around(callers), name="lane")
                 return waiter.answer
             self._task = self._loop.create_task(self._run(), name="lane")
         self._queue.append(waiter)
@@ -111,12 +113,12 @@ class Lane:
         finally:
             self._task = None
 
-    async def _look_around(self) -> None:
+    async def _look_around(self, callers: int) -> None:
         """After a commit that held the event loop up: who came meanwhile is company, and goes on as a batch."""
         try:
             for _ in range(_LOOKS_AROUND):
                 await asyncio.sleep(0)
-            self._expect_company(1)
+            self._expect_company(callers)
         finally:
             self._task = None
         if self._queue:
@@ -150,7 +152,7 @@ class Lane:
                 end = first + len(waiter.commands)
                 waiter.tell(outcomes[first:end])
                 first = end
-        self._expect_company(len(batch))
+        self._expect_company(sum(waiter.callers for waiter in batch))
 
     def _commit_at_once(self, waiter: Waiter) -> bool:
         """Commit one caller's commands without leaving the event loop, if the store can: the least that a call can take."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from meterd_server.errors import Overloaded, StoreUnavailable
 from meterd_server.lane import Lane
@@ -22,8 +22,29 @@ log = logging.getLogger(__name__)
 _REOPEN_BACKOFF_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0)
 
 
+class AnyLedger(Protocol):
+    """What the wire needs of a ledger. `Ledger` is one; `workers.remote.RemoteLedger` is one that another process keeps."""
+
+    def submit(self, command: Command) -> asyncio.Future[Outcome]:
+        """See `Ledger.submit`."""
+
+    def submit_all(self, commands: Sequence[Command]) -> asyncio.Future[list[Outcome]]:
+        """See `Ledger.submit_all`."""
+
+    async def account(self, user_id: str) -> Account:
+        """See `Ledger.account`."""
+
+    async def entries(
+        self, user_id: str, *, after_version: int, before_version: int, newest_first: bool, limit: int
+    ) -> list[Entry]:
+        """See `Ledger.entries`."""
+
+    async def stop(self) -> None:
+        """See `Ledger.stop`."""
+
+
 class Ledger:
-    """What the wire talks to: submit commands, look at an account, list entries.
+    """Submit commands, look at an account, list entries.
 
     A user's commands are carried out in the order they came, by the lane that the store says the user is in. `clock_us` is the
     only clock money sees. `on_health` is told when the store fails (False) and when it is back (True).
@@ -56,17 +77,18 @@ class Ledger:
         """
         return self._lane_for(command).put((command,), alone=True)
 
-    def submit_all(self, commands: Sequence[Command]) -> asyncio.Future[list[Outcome]]:
+    def submit_all(self, commands: Sequence[Command], *, callers: int = 1) -> asyncio.Future[list[Outcome]]:
         """Queue at least one command; the future's result is their outcomes, in order. Else as `submit`.
 
         Commands of one lane stay together: nobody else's come between. If `StoreUnavailable` is raised, some may be recorded.
+        `callers` is how many people wait for them.
         """
         if self._store.lanes == 1:
-            return self._lane_for(commands[0]).put(commands, alone=False)
+            return self._lane_for(commands[0]).put(commands, alone=False, callers=callers)
         parts: dict[Lane, list[int]] = {}
         for place, command in enumerate(commands):
             parts.setdefault(self._lane_for(command), []).append(place)
-        return asyncio.ensure_future(_put_parts(commands, parts))
+        return asyncio.ensure_future(_put_parts(commands, parts, callers))
 
     async def account(self, user_id: str) -> Account:
         """The account with every change acknowledged before this call; without I/O if it is in memory."""
@@ -127,10 +149,13 @@ class Ledger:
         self._on_health(True)
 
 
-async def _put_parts(commands: Sequence[Command], parts: Mapping[Lane, Sequence[int]]) -> list[Outcome]:
+async def _put_parts(commands: Sequence[Command], parts: Mapping[Lane, Sequence[int]], callers: int) -> list[Outcome]:
     """Give each lane its part in one piece, and put the outcomes in order again."""
     answers = await asyncio.gather(
-        *[lane.put([commands[place] for place in places], alone=False) for lane, places in parts.items()],
+        *[
+            lane.put([commands[place] for place in places], alone=False, callers=callers)
+            for lane, places in parts.items()
+        ],
         return_exceptions=True,  # all are waited for, so that none is left behind when one fails
     )
     by_place: dict[int, Outcome] = {}

@@ -8,12 +8,13 @@ import logging
 import sys
 import time
 from datetime import UTC, datetime
+from select import PIPE_BUF
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TextIO
 
 import structlog
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Sequence
 
     from structlog.typing import Processor
 
@@ -50,8 +51,8 @@ class CallLog:
     def flush(self) -> None:
         """Write what is noted."""
         noted, self._noted = self._noted, []
-        if noted:
-            self._stream.write("".join([self._line(call) for call in noted]))
+        for text in _pieces([self._line(call) for call in noted]):
+            self._stream.write(text)
             self._stream.flush()
 
     def _line(self, call: _Call) -> str:
@@ -65,6 +66,18 @@ class CallLog:
             "timestamp": datetime.fromtimestamp(call.time_seconds, UTC).isoformat(timespec="microseconds"),
         }
         return self._render(event) + "\n"
+
+
+def _pieces(lines: Sequence[str]) -> Iterator[str]:
+    """The lines in pieces that a pipe takes whole, so that what several processes write to it mixes by lines only."""
+    begin = length = 0
+    for end, line in enumerate(lines):
+        length += len(line)
+        if length > PIPE_BUF and end > begin:
+            yield "".join(lines[begin:end])
+            begin, length = end, len(line)
+    if begin < len(lines):
+        yield "".join(lines[begin:])
 
 
 def configure(level: str, style: Literal["auto", "json", "console"]) -> CallLog | None:

@@ -7,6 +7,7 @@ request ids were recorded before. A store loads, calls `decide_batch`, and write
 from __future__ import annotations
 
 from hashlib import blake2b
+from struct import Struct
 from typing import TYPE_CHECKING, NamedTuple
 
 from meterd_server.errors import Reason
@@ -25,10 +26,14 @@ from meterd_server.model import (
     RecordFunding,
     Rejection,
 )
-from meterd_server.pricing import charge
+from meterd_server.pricing import PICOCENTS_PER_MICROCENT, charge
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+_INT64 = Struct(">q")
+# A copy is made in half the time of a new one.
+_new_hash = blake2b(digest_size=8).copy
 
 RequestKey = tuple[str, str]
 """(user_id, request_id): what is unique for ever."""
@@ -56,31 +61,19 @@ def fingerprint(command: Change) -> int:
     They cover what the caller asked, never what came of it, and are stored with the entry: the encoding is part of the file
     format. `ascii` of a tuple of ints and strings is unambiguous and the same in every Python.
     """
-    if isinstance(command, RecordCost) and command.priced:
-        # The price is no part of it: a retry is the same request under a card that has changed since.
-        service, model, quantities = command.priced.usage
-        asked: tuple[object, ...] = (
-            "usage",
-            service,
-            model,
-            quantities,
-            command.service,
-            command.labels,
-            command.reject_overdraft,
-            command.occur_time_us,
-        )
-    elif isinstance(command, RecordCost):
-        asked = (
-            "cost",
-            command.cost_microcents,
-            command.service,
-            command.labels,
-            command.reject_overdraft,
-            command.occur_time_us,
-        )
+    if isinstance(command, RecordCost):
+        _, _, cost, service, labels, reject_overdraft, occur_time_us, _, priced = command
+        asked: tuple[object, ...] = ("cost", cost, service, labels, reject_overdraft, occur_time_us)
+        if priced:
+            # The price is no part of it: a retry is the same request under a card that has changed since.
+            asked = ("usage", *priced.usage, service, labels, reject_overdraft, occur_time_us)
     else:
-        asked = ("funding", command.amount_microcents, command.expected_funded_microcents, command.labels)
-    return int.from_bytes(blake2b(ascii(asked).encode(), digest_size=8).digest(), signed=True)
+        _, _, amount, expected_funded, labels, _ = command
+        asked = ("funding", amount, expected_funded, labels)
+    hashed = _new_hash()
+    hashed.update(ascii(asked).encode())
+    number: int = _INT64.unpack(hashed.digest())[0]
+    return number
 
 
 def decide(account: Account, command: Change, now_us: int) -> Outcome:
@@ -102,15 +95,13 @@ def replay(entry: Entry, account: Account, command: Change) -> Outcome:
 
 def apply(account: Account, entry: Entry) -> Account:
     """The account after its next entry: how an account is rebuilt from its entries, and how `decide` makes it."""
-    cost = entry.kind is EntryKind.COST
-    return Account(
-        account.user_id,
-        entry.version,
-        account.funded_microcents + (0 if cost else entry.amount_microcents),
-        account.spent_microcents - (entry.amount_microcents if cost else 0),
-        entry.record_time_us,
-        entry.residue_picocents,
-    )
+    user_id, _, funded, spent, *_ = account
+    amount = entry.amount_microcents
+    if entry.kind is EntryKind.COST:
+        spent -= amount
+    else:
+        funded += amount
+    return Account(user_id, entry.version, funded, spent, entry.record_time_us, entry.residue_picocents)
 
 
 def decide_batch(
@@ -133,7 +124,7 @@ def decide_batch(
             outcomes.append(decide_check(account, command))
             continue
         key = (user_id, command.request_id)
-        earlier = made.get(key) or recorded.get(key)
+        earlier = made.get(key) or (recorded.get(key) if recorded else None)
         if earlier is not None:
             outcomes.append(replay(earlier, account, command))
             continue
@@ -148,7 +139,9 @@ def decide_batch(
 def _decide_cost(account: Account, command: RecordCost, now_us: int) -> Outcome:
     cost, residue = command.cost_microcents, account.residue_picocents
     if command.priced:
-        cost, residue = charge(residue, command.priced.picocents)
+        cost, residue = divmod(
+            residue + command.priced.picocents, PICOCENTS_PER_MICROCENT
+        )  # as `charge`, in a third of its time
     available = account.available_microcents
     if command.reject_overdraft and cost > available:
         return Rejection(
@@ -178,26 +171,34 @@ def _decide_funding(account: Account, command: RecordFunding, now_us: int) -> Ou
 def _append(
     account: Account, command: Change, kind: EntryKind, amount_microcents: int, now_us: int, *, residue_picocents: int
 ) -> Outcome:
-    priced = command.priced if isinstance(command, RecordCost) else None
+    user_id, version, funded, spent, record_time_us, _ = account
+    balance = funded - spent + amount_microcents
+    service, occur_time_us, priced = "", None, None
+    if isinstance(command, RecordCost):
+        service, occur_time_us, priced = command.service, command.occur_time_us, command.priced
     entry = Entry(
-        account.user_id,
-        account.version + 1,
+        user_id,
+        version + 1,
         kind,
         amount_microcents,
-        account.balance_microcents + amount_microcents,
+        balance,
         command.request_id,
         fingerprint(command),
-        command.service if isinstance(command, RecordCost) else "",
+        service,
         command.labels,
-        command.occur_time_us if isinstance(command, RecordCost) else None,
+        occur_time_us,
         # A clock that was set back must not reorder a ledger.
-        max(now_us, account.record_time_us + 1),
+        now_us if now_us > record_time_us else record_time_us + 1,
         residue_picocents,
         priced.usage if priced else None,
         priced.rate_card if priced else None,
     )
     after = apply(account, entry)
-    if max(after.funded_microcents, after.spent_microcents, abs(entry.balance_microcents)) > ACCOUNT_MICROCENTS_MAX:
+    if (
+        after.funded_microcents > ACCOUNT_MICROCENTS_MAX
+        or after.spent_microcents > ACCOUNT_MICROCENTS_MAX
+        or not -ACCOUNT_MICROCENTS_MAX <= balance <= ACCOUNT_MICROCENTS_MAX
+    ):
         return Rejection(
             Reason.AMOUNT_OUT_OF_RANGE,
             f"the account would leave the range of {ACCOUNT_MICROCENTS_MAX} microcents",

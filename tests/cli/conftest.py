@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 import meterd
 from meterd_server.cli import app
 
+USAGE_COST = 420_000
 EPOCH = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 
 
@@ -28,7 +29,18 @@ def balance(user_id="ada", *, funded=0, spent=0, version=0, **more):
     )
 
 
-def entry(version=1, amount=-50_000, *, user_id="ada", kind=None, after=0, request_id="r1", service="", labels=None):
+def entry(
+    version=1,
+    amount=-50_000,
+    *,
+    user_id="ada",
+    kind=None,
+    after=0,
+    request_id="r1",
+    service="",
+    labels=None,
+    usage=None,
+):
     """Return an entry of the ledger, at a second of its own."""
     return meterd.Entry(
         user_id=user_id,
@@ -41,6 +53,8 @@ def entry(version=1, amount=-50_000, *, user_id="ada", kind=None, after=0, reque
         labels=labels or {},
         occur_time=None,
         record_time=EPOCH + timedelta(seconds=version, microseconds=version),
+        usage=usage,
+        rate_card=meterd.RateCardKey(usage.service, usage.model, 1) if usage else None,
     )
 
 
@@ -50,6 +64,7 @@ class FakeClient:
 
     balance: meterd.Balance = field(default_factory=lambda: balance(funded=500_000, version=1))
     rows: list[meterd.Entry] = field(default_factory=list)
+    cards: list[meterd.RateCard] = field(default_factory=list)
     replayed: bool = False
     error: BaseException | None = None
     calls: list[tuple] = field(default_factory=list)
@@ -82,6 +97,33 @@ class FakeClient:
         self._called("record_cost", user_id, cost_microcents, more)
         row = entry(2, -cost_microcents, request_id=more["request_id"], service=more["service"], labels=more["labels"])
         return meterd.Recorded(row, self.balance, self.replayed)
+
+    def check_usage(self, user_id, service, **more):
+        self._called("check_usage", user_id, service, more)
+        left = self.balance.available_microcents
+        return meterd.CheckResult(left >= USAGE_COST, left, max(0, USAGE_COST - left), self.balance)
+
+    def record_usage(self, user_id, service, *, model, quantities, **more):
+        self._called("record_usage", user_id, service, model, quantities, more)
+        used = meterd.Usage(service, model, quantities)
+        row = entry(2, -USAGE_COST, request_id=more["request_id"], service=service, labels=more["labels"], usage=used)
+        return meterd.Recorded(row, self.balance, self.replayed)
+
+    def quote(self, user_id, service, *, model, quantities, affordable):
+        self._called("quote", user_id, service, model, quantities, affordable)
+        left = self.balance.available_microcents
+        key = meterd.RateCardKey(service, model, 1)
+        missing = max(0, USAGE_COST - left)
+        return meterd.Quote(USAGE_COST, missing == 0, left, missing, 7 if affordable else None, key)
+
+    def put_rate_cards(self, cards, *, validate_only=False):
+        cards = list(cards)
+        self._called("put_rate_cards", cards, validate_only)
+        return meterd.RateCardsPut(tuple(cards), 1)
+
+    def list_rate_cards(self, service=""):
+        self._called("list_rate_cards", service)
+        yield from (card for card in self.cards if service in ("", card.service))
 
     def record_funding(self, user_id, amount_microcents, **more):
         self._called("record_funding", user_id, amount_microcents, more)

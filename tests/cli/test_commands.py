@@ -89,6 +89,23 @@ def test_fund_takes_one_form_only(run, client, arguments):
         (("fund", "ada", "--from", "x", "--to", "1"), "--from"),
         (("fund", "ada", "--from", "1", "--to", "x"), "--to"),
         (("check", "ada", "--minimum", "$"), "--minimum"),
+        (("check", "ada", "--minimum", "1", "--service", "scan", "--usage", "pages=1"), "--minimum"),
+        (("check", "ada", "--service", "scan"), "--service"),
+        (("check", "ada", "--usage", "pages=1"), "--service"),
+        (("charge", "ada"), "COST"),
+        (("charge", "ada", "5", "--service", "scan", "--usage", "pages=1"), "COST"),
+        (("charge", "ada", "--usage", "pages=1"), "--service"),
+        (("charge", "ada", "5", "--model", "large"), "--model"),
+        (("charge", "ada", "--service", "scan", "--usage", "pages"), "--usage"),
+        (("charge", "ada", "--service", "scan", "--usage", "=3"), "--usage"),
+        (("charge", "ada", "--service", "scan", "--usage", "pages=1.5"), "--usage"),
+        (("charge", "ada", "--service", "scan", "--usage", f"pages={'9' * 5_000}"), "--usage"),
+        (("charge", "ada", "--service", "scan", "--usage", "pages=1", "--usage", "pages=2"), "--usage"),
+        (("quote", "ada", "scan"), "METER=UNITS"),
+        (("quote", "ada", "scan", "pages"), "METER=UNITS"),
+        (("prices", "load"), "FILE"),
+        (("prices", "import", "litellm"), "FILE"),
+        (("prices", "import", "nobody"), "SOURCE"),
         (("check", "ada", "--timeout", "0"), "--timeout"),
         (("entries", "ada", "--limit", "0"), "--limit"),
         (("balance",), "USER"),
@@ -177,6 +194,8 @@ def test_json_follows_protobuf(run, client):
         "labels": {"a": "1"},
         "occur_time": None,
         "record_time": "2026-11-24T12:00:02.000002Z",
+        "usage": None,
+        "rate_card": None,
     } == recorded["entry"]
     assert ("500000", False, False) == (
         recorded["balance"]["balance_microcents"],
@@ -199,10 +218,14 @@ def test_version(run):
     assert f"meterd {meterd.__version__}\n" == run("version").stdout == run("--version").stdout
 
 
-@pytest.mark.parametrize("command", ["serve", "check", "charge", "fund", "balance", "entries", "demo", "version"])
+COMMANDS = ["serve", "check", "charge", "quote", "fund", "balance", "entries", "demo", "version"]
+PRICES_COMMANDS = ["prices load", "prices check", "prices list", "prices show", "prices import"]
+
+
+@pytest.mark.parametrize("command", COMMANDS + PRICES_COMMANDS)
 def test_help_has_examples(run, command):
     """Each command's help stands alone: it says what it does and shows how."""
-    result = run(command, "--help")
+    result = run(*command.split(), "--help")
     assert 0 == result.exit_code
     assert f"Examples:\n    meterd {command}" in result.stdout
 

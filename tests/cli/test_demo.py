@@ -3,33 +3,34 @@ from dataclasses import replace
 
 import pytest
 
+import meterd
 from meterd_server.cli.demo import audit, report
-from meterd_server.cli.demo.prices import CHAT, SCAN, SERVICES
 from meterd_server.cli.demo.scenario import Story
 from meterd_server.cli.output import show
 
 from .conftest import balance, entry
 
+CHAT_USAGE = meterd.Usage("mistral", "mistral-large-latest", {"input_tokens": 10, "output_tokens": 2})
+SCAN_USAGE = meterd.Usage("aws-textract", "detect-text", {"pages": 1})
+
 
 @pytest.fixture
 def account():
     """Return a user who paid, chatted and scanned, with everything adding up."""
-    chat, scan = CHAT.cost_microcents({"input_tokens": 10, "output_tokens": 2}), SCAN.cost_microcents({"pages": 1})
-    labels = [{"input_tokens": "10", "output_tokens": "2"}, {"pages": "1"}]
+    chat, scan = 10 * 200 + 2 * 600, 150_000
     entries = (
         entry(1, 10**8, after=10**8),
-        entry(2, -chat, after=10**8 - chat, service="chat", labels=labels[0]),
-        entry(3, -scan, after=10**8 - chat - scan, service="scan", labels=labels[1]),
+        entry(2, -chat, after=10**8 - chat, service="mistral", usage=CHAT_USAGE),
+        entry(3, -scan, after=10**8 - chat - scan, service="aws-textract", usage=SCAN_USAGE),
     )
     return audit.Account(entries, balance(funded=10**8, spent=chat + scan, version=3))
 
 
-def test_prices_are_the_known_ones():
-    """A service's price is per unit, in whole microcents."""
-    quantities = {"chat": {"input_tokens": 1, "output_tokens": 1}, "speech": {"characters": 1}, "scan": {"pages": 1}}
-    assert {"chat": 800, "speech": 400, "scan": 150_000} == {
-        name: service.cost_microcents(quantities[name]) for name, service in SERVICES.items()
-    }
+def test_prices_are_the_known_ones(capsys):
+    """The demo charges what the file of cards says that comes with the daemon, and shows it."""
+    show(report.prices_table())
+    shown = [line.split()[-2:] for line in capsys.readouterr().out.splitlines() if line.endswith("µ¢")]
+    assert [["200", "µ¢"], ["600", "µ¢"], ["400", "µ¢"], ["150,000", "µ¢"]] == shown
 
 
 def test_a_ledger_that_adds_up_has_no_problems(account):
@@ -37,7 +38,9 @@ def test_a_ledger_that_adds_up_has_no_problems(account):
     assert [] == audit.problems(account)
 
 
-@pytest.mark.parametrize("name", ["balance_microcents", "funded_microcents", "spent_microcents", "version"])
+@pytest.mark.parametrize(
+    "name", ["balance_microcents", "funded_microcents", "spent_microcents", "residue_picocents", "version"]
+)
 def test_a_balance_that_is_off_by_one_is_found(account, name):
     """A single microcent, or a single entry, is noticed."""
     wrong = replace(account.balance, **{name: getattr(account.balance, name) + 1})
@@ -56,7 +59,7 @@ def test_a_wrong_price_is_found(account):
     """A cost that its own quantities do not explain is noticed."""
     *rest, last = account.entries
     assert [f"ada: cost of entry 3 is 150000, but the entries say {2 * 150_000}"] == audit.problems(
-        replace(account, entries=(*rest, replace(last, labels={"pages": "2"})))
+        replace(account, entries=(*rest, replace(last, usage=replace(SCAN_USAGE, quantities={"pages": 2}))))
     )
 
 

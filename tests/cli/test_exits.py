@@ -5,6 +5,7 @@ import pytest
 
 import meterd
 from meterd_server.cli.exits import EXIT_HELP, Exit, exit_of
+from meterd_server.rate_files import SEED
 
 EXITS = {
     meterd.InvalidArgumentError: 2,
@@ -40,13 +41,20 @@ def test_every_exit_code_is_explained():
     "command",
     [
         ("check", "ada"),
+        ("check", "ada", "--service", "scan", "--usage", "pages=1"),
         ("charge", "ada", "5"),
+        ("charge", "ada", "--service", "scan", "--usage", "pages=1"),
+        ("quote", "ada", "scan", "pages=1"),
+        ("prices", "list"),
+        ("prices", "show", "scan"),
+        ("prices", "load", SEED),
+        ("prices", "check", SEED, "--address", "localhost:1"),
         ("fund", "ada", "5"),
         ("fund", "ada", "--from", "1", "--to", "2"),
         ("balance", "ada"),
         ("entries", "ada"),
     ],
-    ids=" ".join,
+    ids=lambda command: " ".join(map(str, command)),
 )
 def test_errors_become_exit_codes(run, client, command, error, code):
     """Each command ends with the table's exit code and a sentence on stderr, without a traceback, its client closed."""

@@ -14,7 +14,15 @@ from google.protobuf import any_pb2, duration_pb2
 from google.rpc import error_details_pb2, status_pb2
 
 import meterd
-from meterd.v1 import account_pb2, ledger_pb2, ledger_pb2_grpc, metering_pb2, metering_pb2_grpc
+from meterd.v1 import (
+    account_pb2,
+    ledger_pb2,
+    ledger_pb2_grpc,
+    metering_pb2,
+    metering_pb2_grpc,
+    pricing_pb2,
+    pricing_pb2_grpc,
+)
 
 
 @dataclass(frozen=True)
@@ -42,7 +50,11 @@ def failure(code, reason="", metadata=None, *, domain="meterd", violations=(), r
     return Failure(code, details=status.SerializeToString())
 
 
-class Daemon(metering_pb2_grpc.MeteringServiceServicer, ledger_pb2_grpc.LedgerServiceServicer):
+class Daemon(
+    metering_pb2_grpc.MeteringServiceServicer,
+    ledger_pb2_grpc.LedgerServiceServicer,
+    pricing_pb2_grpc.PricingServiceServicer,
+):
     """Answers what `script` holds, or `scripts` for a user, and then echoes; writes down every request.
 
     In a Batch each operation is a request of its own; `batches` has them as they came together. What `batch_script` holds
@@ -68,6 +80,7 @@ class Daemon(metering_pb2_grpc.MeteringServiceServicer, ledger_pb2_grpc.LedgerSe
         self._server = grpc.server(self._threads)
         metering_pb2_grpc.add_MeteringServiceServicer_to_server(self, self._server)
         ledger_pb2_grpc.add_LedgerServiceServicer_to_server(self, self._server)
+        pricing_pb2_grpc.add_PricingServiceServicer_to_server(self, self._server)
         port = self._server.add_insecure_port(address)
         self.address = address if address.startswith("unix:") else f"127.0.0.1:{port}"
         self._server.start()
@@ -128,6 +141,15 @@ class Daemon(metering_pb2_grpc.MeteringServiceServicer, ledger_pb2_grpc.LedgerSe
 
     def ListEntries(self, request, context):
         return self._play(request, context, ledger_pb2.ListEntriesResponse())
+
+    def Quote(self, request, context):
+        return self._play(request, context, pricing_pb2.QuoteResponse())
+
+    def PutRateCard(self, request, context):
+        return self._play(request, context, pricing_pb2.PutRateCardResponse(rate_cards=request.rate_cards))
+
+    def ListRateCards(self, request, context):
+        return self._play(request, context, pricing_pb2.ListRateCardsResponse())
 
 
 def _or_abort(answer, context):
@@ -194,9 +216,14 @@ class Asyncio:
         return lambda *args, **options: self.runner.run(getattr(self.client, name)(*args, **options))
 
     def list_entries(self, *args, **options):
-        entries = self.client.list_entries(*args, **options)
-        while (entry := self.runner.run(anext(entries, None))) is not None:
-            yield entry
+        return self._iterate(self.client.list_entries(*args, **options))
+
+    def list_rate_cards(self, *args, **options):
+        return self._iterate(self.client.list_rate_cards(*args, **options))
+
+    def _iterate(self, values):
+        while (value := self.runner.run(anext(values, None))) is not None:
+            yield value
 
     def shut(self):
         self.runner.run(self.client.close())

@@ -5,6 +5,8 @@ from decimal import Decimal
 
 import pytest
 
+from meterd import RateCard
+
 BAD = [
     ("record_cost", ("alice", 1.0), {}, TypeError, "cost_microcents must be an int, not float"),
     ("record_cost", ("alice", True), {}, TypeError, "cost_microcents must be an int, not bool"),
@@ -25,6 +27,33 @@ BAD = [
     ("list_entries_page", ("alice",), {"page_size": 2**31}, ValueError, "page_size does not fit 32 bits"),
     ("list_entries", ("alice",), {"page_size": 1.0}, TypeError, "page_size must be an int"),
     ("get_balance", (None,), {}, TypeError, "user_id must be a str"),
+    ("record_usage", ("alice", "chat"), {"input_tokens": 1.0}, TypeError, "input_tokens must be an int, not float"),
+    ("record_usage", ("alice", "chat"), {"request_ld": "r-1"}, TypeError, "request_ld must be an int, not str"),
+    ("record_usage", ("alice", "chat"), {"quantities": {1: 2}}, TypeError, "a meter must be a str, not int"),
+    (
+        "record_usage",
+        ("alice", "chat"),
+        {"quantities": [("a", 1)]},
+        TypeError,
+        "quantities must be a mapping, not list",
+    ),
+    ("record_usage", ("alice", "chat"), {"quantities": {"a": 1}, "a": 2}, ValueError, "a is given twice"),
+    ("record_usage", ("alice", "chat"), {"a": 2**63}, ValueError, "a does not fit 64 bits"),
+    ("record_usage", ("alice", None), {"a": 1}, TypeError, "service must be a str"),
+    ("record_usage", ("alice", "chat"), {"model": 4}, TypeError, "model must be a str"),
+    ("record_usage", ("alice", "chat"), {"a": 1, "request_id": ""}, ValueError, "request_id must not be empty"),
+    ("check_usage", ("alice", "chat"), {"a": "1"}, TypeError, "a must be an int, not str"),
+    ("quote", ("alice", "chat"), {"a": 1, "affordable": None}, TypeError, "affordable must be a str"),
+    ("put_rate_cards", ([{"service": "chat"}],), {}, TypeError, r"cards\[0\] must be a RateCard, not dict"),
+    (
+        "put_rate_cards",
+        ([RateCard("chat", prices_picocents={"a": 0.5})],),
+        {},
+        TypeError,
+        r"prices_picocents\['a'\] must",
+    ),
+    ("put_rate_cards", ([RateCard("chat", effective_time=date(2026, 1, 1))],), {}, TypeError, "effective_time must be"),
+    ("list_rate_cards", (None,), {}, TypeError, "service must be a str"),
     (
         "update_funding",
         ("alice",),

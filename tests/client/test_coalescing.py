@@ -300,6 +300,18 @@ async def test_nothing_runs_after_close(daemon):
     assert {asyncio.current_task()} == asyncio.all_tasks()
 
 
+@pytest.mark.parametrize("turns", range(8))
+async def test_closed_at_any_moment(daemon, turns):
+    """However far the event loop has got with the calls of a client that is closed, none of them is left waiting."""
+    daemon.batch_released.clear()
+    client = meterd.AsyncClient(daemon.address)
+    tasks = [asyncio.create_task(client.check("alice")) for _ in range(3)]
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    await client.close()
+    assert [RuntimeError] * 3 == [type(each) for each in await asyncio.gather(*tasks, return_exceptions=True)]
+
+
 def test_an_interrupted_leader_strands_nobody(daemon, monkeypatch):
     """When Ctrl-C hits the thread that sends a batch, the others in it try again, and what waits behind goes on."""
     send = _calls.BATCH

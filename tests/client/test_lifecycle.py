@@ -17,6 +17,11 @@ METHODS = [
     "get_balance",
     "list_entries",
     "list_entries_page",
+    "record_usage",
+    "check_usage",
+    "quote",
+    "put_rate_cards",
+    "list_rate_cards",
 ]
 
 

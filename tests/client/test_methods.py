@@ -16,6 +16,7 @@ BALANCE = account_pb2.Balance(
     credit_limit_microcents=10,
     unlimited=True,
     version=3,
+    residue_picocents=999_999,
 )
 BALANCE_VALUE = meterd.Balance(
     user_id="alice",
@@ -28,6 +29,7 @@ BALANCE_VALUE = meterd.Balance(
     credit_limit_microcents=10,
     unlimited=True,
     version=3,
+    residue_picocents=999_999,
 )
 
 

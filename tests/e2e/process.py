@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 START_SECONDS = 30
 STOP_SECONDS = 30
@@ -30,6 +31,22 @@ def meterd(folder, *arguments):
         timeout=60,
         check=False,
     )
+
+
+def is_running(pid):
+    """Whether a process is there; one that has ended and waits for its parent to notice is not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def wait_until(condition, what):
+    """Wait until a condition holds; it is one that comes about in another process."""
+    ends = time.monotonic() + STOP_SECONDS
+    while not condition():
+        assert time.monotonic() < ends, f"not within {STOP_SECONDS} s: {what}"
+        select.select([], [], [], 0.005)
 
 
 class Daemon:
@@ -63,6 +80,7 @@ class Daemon:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
+                process_group=0,
             )
         line = self._first_line()
         if not line.startswith(_ANNOUNCEMENT):
@@ -77,6 +95,20 @@ class Daemon:
     def signal(self, number):
         """Send a signal, by process id."""
         os.kill(self.pid, number)
+
+    def signal_group(self, number):
+        """Send a signal to the daemon and all of its workers, as a terminal does."""
+        os.killpg(self.pid, number)
+
+    def signal_worker(self, pid, number):
+        """Send a signal to one of its workers."""
+        assert pid in self.workers().values()
+        os.kill(pid, number)
+
+    def workers(self):
+        """The process ids of the workers, by number: of each the one that was started last."""
+        words = [line["event"].split() for line in self.log() if " is process " in line["event"]]
+        return {int(number): int(pid) for _, number, _, _, pid in words}
 
     def wait(self):
         """Wait until the daemon has ended; return its exit code, -N when signal N ended it."""
@@ -107,7 +139,4 @@ class Daemon:
 
     def wait_for_log(self, text):
         """Wait until the log holds a text: the daemon has come to that point."""
-        ends = time.monotonic() + STOP_SECONDS
-        while text not in self.log_text():
-            assert time.monotonic() < ends, f"{text!r} is not in the log:\n{self.log_text()}"
-            select.select([], [], [], 0.005)
+        wait_until(lambda: text in self.log_text(), f"{text!r} in the log")

@@ -41,9 +41,10 @@ async def test_the_first_charge_from_asyncio(daemon):
         assert [100] == [entry.amount_microcents async for entry in client.list_entries("first-async")]
 
 
-def test_a_unix_socket(run_daemon, tmp_path):
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_unix_socket(run_daemon, tmp_path, workers):
     """A daemon on unix:/PATH answers clients of the same address, also after it was killed and started again."""
-    daemon = run_daemon(listen=f"unix:{tmp_path}/meterd.sock")
+    daemon = run_daemon(listen=f"unix:{tmp_path}/meterd.sock", options=["--workers", str(workers)])
     assert f"unix:{tmp_path}/meterd.sock" == daemon.address
     with Client(daemon.address) as client:
         client.record_funding("ada", 5)
@@ -133,9 +134,10 @@ def test_a_grpc_tool_without_our_files(daemon, client, tmp_path):
     assert ("already_exists", "REQUEST_ID_REUSED") == (error["code"], info.reason)
 
 
-def test_the_log_has_a_line_for_each_call(run_daemon):
+@pytest.mark.parametrize("workers", [0, 2])
+def test_the_log_has_a_line_for_each_call(run_daemon, workers):
     """One JSON line a call says method, user, code and duration, and never an amount, a label or a request id."""
-    daemon = run_daemon()
+    daemon = run_daemon(options=["--workers", str(workers)])
     with Client(daemon.address) as client:
         client.record_funding("ada", 123_456_789, request_id="secret-id", labels={"secret-key": "secret-value"})
         with pytest.raises(client_package.InsufficientFundsError):

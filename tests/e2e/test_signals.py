@@ -11,6 +11,12 @@ import meterd
 from prove.harness import Load, audit
 
 
+@pytest.fixture(params=[0, 2], ids="{}-workers".format)
+def run_daemon(run_daemon, request):
+    """Return a function that starts a daemon, alone or with workers: it stops in the same way."""
+    return lambda options=(): run_daemon(options=["--workers", str(request.param), *options])
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_stops_it(run_daemon, number):
     """SIGTERM or SIGINT is an orderly stop: exit 0, nothing in the log but information, one file left, no logs of SQLite's."""
@@ -21,6 +27,17 @@ def test_a_signal_stops_it(run_daemon, number):
     assert 0 == daemon.wait()
     assert {"info"} == {line["level"] for line in daemon.log()}
     assert {"ledger.sqlite3", "ledger.sqlite3.lock"} == {path.name for path in daemon.db.parent.glob("ledger*")}
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_to_all(run_daemon, number):
+    """Ctrl-C and some service managers tell every process of the daemon at once; it is the same orderly stop."""
+    daemon = run_daemon()
+    with meterd.Client(daemon.address) as client:
+        client.record_funding("ada", 5)
+        daemon.signal_group(number)
+        assert 0 == daemon.wait()
+    assert {"info"} == {line["level"] for line in daemon.log()}
 
 
 def test_a_call_after_the_stop(run_daemon):

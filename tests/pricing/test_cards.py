@@ -2,6 +2,7 @@
 
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 from meterd_server.pricing import PRICE_PICOCENTS_MAX, CardError, RateCard, Tier, card_from_json, card_to_json
 from pricing.shorthand import HAIKU, MICROCENT, card, cards, tiered
@@ -100,6 +101,15 @@ def test_a_malformed_card_cannot_be(make, reason):
     """Whoever has a card need not check it: making a malformed one fails, and says which field is wrong and why."""
     with pytest.raises(CardError, match=reason):
         make()
+
+
+@given(cards(), st.dictionaries(st.sampled_from("abcd"), st.integers(-2, 40)))
+def test_the_fast_way_to_a_price_is_right_or_none(made, quantities):
+    """It gives the same price, and nothing where there are tiers, unknown meters or negative units."""
+    expected = None
+    if not made.tiers and quantities.keys() <= made.prices.keys() and min(quantities.values(), default=0) >= 0:
+        expected = made.price(quantities)
+    assert expected == made.price_of(tuple(sorted(quantities.items())))
 
 
 @given(cards())

@@ -5,13 +5,16 @@ import pytest
 from .house import House
 
 
-@pytest.fixture
-async def open_house():
-    """Return a function that opens a server with options for its ledger, and closes it in the end."""
+@pytest.fixture(params=[False, True], ids=["alone", "worker"])
+async def open_house(request):
+    """Return a function that opens a server with options for its ledger, and closes it in the end.
+
+    The ledger is there itself, and then as a worker sees it: the wire must not tell.
+    """
     async with AsyncExitStack() as stack:
 
         async def open_house(**ledger_options):
-            return await stack.enter_async_context(House(**ledger_options))
+            return await stack.enter_async_context(House(has_worker=request.param, **ledger_options))
 
         yield open_house
 

@@ -18,6 +18,9 @@ from meterd_server.prices import Prices
 from meterd_server.rpc.server import Server
 from meterd_server.rpc.validate import Sources
 from meterd_server.store.sqlite import SqliteStore
+from meterd_server.workers.ledger_end import LedgerEnd
+from meterd_server.workers.link import Link, encode
+from meterd_server.workers.remote import RemoteLedger
 
 TIMEOUT_SECONDS = 20
 """What no call here should take; one that would hang fails with DEADLINE_EXCEEDED instead."""
@@ -87,10 +90,26 @@ async def refused(call):
     return Refusal(**known)
 
 
+def remote_ledger(ledger, cards, **options):
+    """A `RemoteLedger` in front of a ledger of this process: frames go both ways as if there were two."""
+    loop = asyncio.get_running_loop()
+
+    def over(receive):
+        link = Link(receive, lambda: None)
+        return lambda frame: loop.call_soon(link.data_received, encode(frame))
+
+    def take(frame):
+        end.take(frame)
+
+    remote = RemoteLedger(over(take), **({"unanswered_max": 20_000} | options))
+    end = LedgerEnd(ledger, cards, over(lambda frame: remote.answered(*frame[1:])))
+    return remote
+
+
 class House:
     """The server and a channel to it; its methods make one call each and return the future answer."""
 
-    def __init__(self, **ledger_options):
+    def __init__(self, *, has_worker=False, **ledger_options):
         self._tasks = set()
         self._ids = itertools.count(1)
         self._serving = asyncio.Event()
@@ -99,7 +118,8 @@ class House:
         self.now_us = 1_800_000_000_000_000
         self.ledger = Ledger(self.store, clock_us=lambda: self.now_us, on_health=self._tell_health, **ledger_options)
         self.prices = Prices(self.store, clock_us=lambda: self.now_us)
-        self.server = Server(self.ledger, Sources(new_request_id, self.prices), message_bytes_max=64 * 1024)
+        asked = remote_ledger(self.ledger, self.store) if has_worker else self.ledger
+        self.server = Server(asked, Sources(new_request_id, self.prices), message_bytes_max=64 * 1024)
 
     async def __aenter__(self):
         await self.store.open()

@@ -35,6 +35,17 @@ async def test_an_entry_keeps_its_usage(open_store, durable):
     assert (await store.commit([use(9, "r1", input_tokens=1_200, output_tokens=300)], 6))[0].replayed
 
 
+async def test_names_survive_whatever_they_are(open_store, durable):
+    """Quotes, backslashes and other alphabets in a service or model are kept as they are."""
+    usage = Usage('a "service" \\ of', "模型-☃", (("calls", 2**63 - 1), ("pages", 0)))
+    key = RateCardKey(usage.service, "模型-*", 2**31 - 1)
+    store = await open_store()
+    (applied,) = await store.commit([RecordCost("alice", "r1", 0, priced=PricedUsage(usage, 5, key))], 5)
+    await store.close()
+    (entry,) = await entries_of(await open_store(), "alice")
+    assert (usage, key, applied.entry) == (entry.usage, entry.rate_card, entry)
+
+
 @pytest.mark.parametrize("seed", range(8))
 async def test_charges_add_up_across_restarts(open_store, durable, seed):
     """However usage is split, and however often the store is reopened, the charges are the price of the sum, rounded down once."""

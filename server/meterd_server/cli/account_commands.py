@@ -9,7 +9,7 @@ from rich.text import Text
 import meterd
 from meterd_server.cli.exits import Exit
 from meterd_server.cli.money import format_money
-from meterd_server.cli.output import balance_table, print_json, say, show, show_entries
+from meterd_server.cli.output import balance_table, format_usage, print_json, say, show, show_entries
 from meterd_server.cli.session import (
     DEFAULT_ADDRESS,
     DEFAULT_TIMEOUT_SECONDS,
@@ -22,6 +22,7 @@ from meterd_server.cli.session import (
     amount,
     labels,
 )
+from meterd_server.cli.usage_options import ModelOption, UsageOption, usage_from
 
 UserArgument = Annotated[
     str, typer.Argument(metavar="USER", help="Whose money it is: 1 to 128 bytes.", show_default=False)
@@ -38,17 +39,29 @@ def check(
         str | None,
         typer.Option(metavar="AMOUNT", help="The least that must be available. Default: the daemon's, 100 microcents."),
     ] = None,
+    service: Annotated[str, typer.Option(metavar="NAME", help="The service of --usage.")] = "",
+    model: ModelOption = "",
+    usage: UsageOption = None,
     address: AddressOption = DEFAULT_ADDRESS,
     timeout: TimeoutOption = DEFAULT_TIMEOUT_SECONDS,
     as_json: JsonOption = False,
 ) -> None:
     """Ask whether a user may afford a call.
 
-    It changes nothing. Exits 0 when allowed, 1 when not.
+    The call costs --minimum, or what the rate card of the service says of --usage. It changes nothing. Exits 0 when allowed, 1 when
+    not.
     """
+    used = usage_from(service, model, usage)
+    if used and minimum is not None:
+        raise typer.BadParameter("give --minimum or --usage, not both", param_hint="'--minimum'")
+    if service and not used:
+        raise typer.BadParameter("goes with --usage only", param_hint="'--service'")
     minimum_microcents = None if minimum is None else amount(minimum, "--minimum")
     with Target(context, address, timeout, as_json).session() as client:
-        result = client.check(user, minimum_microcents)
+        if used:
+            result = client.check_usage(user, used.service, model=used.model, quantities=used.quantities)
+        else:
+            result = client.check(user, minimum_microcents)
     if as_json:
         print_json(result)
     elif result.allowed:
@@ -67,9 +80,15 @@ def check(
 def charge(
     context: typer.Context,
     user: UserArgument,
-    cost: Annotated[str, typer.Argument(metavar="COST", help="What it did cost, 0 or more.", show_default=False)],
     *,
-    service: Annotated[str, typer.Option(metavar="NAME", help="The metered service, for reports.")] = "",
+    cost: Annotated[
+        str | None, typer.Argument(metavar="COST", help="What it did cost, 0 or more.", show_default=False)
+    ] = None,
+    service: Annotated[
+        str, typer.Option(metavar="NAME", help="The metered service: for reports, and for the price of --usage.")
+    ] = "",
+    model: ModelOption = "",
+    usage: UsageOption = None,
     label: LabelOption = None,
     request_id: RequestIdOption = None,
     reject_overdraft: Annotated[
@@ -81,21 +100,39 @@ def charge(
 ) -> None:
     """Record what a use did cost.
 
+    It did cost COST, or what the rate card of the service says of --usage.
+
     It is recorded exactly once per request id, and even below zero unless --reject-overdraft is given.
     """
-    cost_microcents = amount(cost, "COST")
+    used = usage_from(service, model, usage)
+    if (used is None) == (cost is None):
+        raise typer.BadParameter("give a COST, or --service and --usage", param_hint="'COST'")
+    cost_microcents = 0 if cost is None else amount(cost, "COST")
     pairs = labels(label)
     key = meterd.new_request_id() if request_id is None else request_id
     with Target(context, address, timeout, as_json).session(key) as client:
-        recorded = client.record_cost(
-            user,
-            cost_microcents,
-            service=service,
-            labels=pairs,
-            request_id=key,
-            reject_overdraft=reject_overdraft,
-        )
-    _show_recorded(recorded, f"charged {user} {format_money(cost_microcents)}", "nothing charged", as_json)
+        if used:
+            recorded = client.record_usage(
+                user,
+                used.service,
+                model=used.model,
+                quantities=used.quantities,
+                labels=pairs,
+                request_id=key,
+                reject_overdraft=reject_overdraft,
+            )
+        else:
+            recorded = client.record_cost(
+                user,
+                cost_microcents,
+                service=service,
+                labels=pairs,
+                request_id=key,
+                reject_overdraft=reject_overdraft,
+            )
+    what = f" for {format_usage(used)}" if used else ""
+    done = f"charged {user} {format_money(-recorded.entry.amount_microcents)}{what}"
+    _show_recorded(recorded, done, "nothing charged", as_json)
 
 
 def fund(
@@ -103,7 +140,7 @@ def fund(
     user: UserArgument,
     *,
     amount_text: Annotated[
-        str | None, typer.Argument(metavar="[AMOUNT]", help="What the user paid, more than 0.", show_default=False)
+        str | None, typer.Argument(metavar="AMOUNT", help="What the user paid, more than 0.", show_default=False)
     ] = None,
     old: Annotated[
         str | None, typer.Option("--from", metavar="OLD", help="The user's funded total so far, as you know it.")

@@ -6,11 +6,12 @@ from typing import Annotated
 import typer
 
 import meterd
-from meterd_server.cli import account_commands
+from meterd_server.cli import account_commands, prices_commands, prices_import
 from meterd_server.cli.bench import bench
 from meterd_server.cli.db_commands import db_app
 from meterd_server.cli.demo import demo
 from meterd_server.cli.exits import EXIT_HELP
+from meterd_server.cli.quote import quote
 from meterd_server.cli.serve import serve
 
 _HELP = """Keep a prepaid balance for every user and meter what they spend, exact to the microcent.
@@ -22,6 +23,8 @@ Try it:
   meterd fund ada 20usd                  ada paid
   meterd check ada && do-the-work        may she afford a call?
   meterd charge ada 0.0005usd --service chat
+  meterd prices load prices.toml         from now on, say what was used:
+  meterd charge ada --service mistral --model mistral-large-latest --usage input_tokens=1200
   meterd balance ada
 
 \b
@@ -44,6 +47,27 @@ app = typer.Typer(
 )
 
 
+prices = typer.Typer(
+    name="prices",
+    help="""Rate cards: what the units of each service cost.
+
+\b
+A file of them is TOML:
+  [[card]]
+  service = "mistral"
+  model = "mistral-large-latest"        # or a pattern, mistral-large-*; left out: all other models
+  effective = 2026-01-01                # left out: since ever
+  prices.input_tokens = "2.00 USD per 1_000_000"
+  prices.output_tokens = "6.00 USD per 1_000_000"
+
+A price is in USD, cents, microcents or picocents, or free.
+""",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+app.add_typer(prices)
+
+
 def version() -> None:
     """Print the version."""
     typer.echo(f"meterd {meterd.__version__}")
@@ -63,10 +87,10 @@ def _options(
 ) -> None: ...
 
 
-def _add(command: Callable[..., None], *examples: str) -> None:
+def _add(command: Callable[..., None], *examples: str, group: typer.Typer = app) -> None:
     # The \b keeps a paragraph's lines as they are.
     epilog = "\b\n" + "\n".join(["Examples:", *(f"  {example}" for example in examples)])
-    app.command(epilog=epilog)(command)
+    group.command(name=command.__name__.rstrip("_"), epilog=epilog)(command)
 
 
 _add(
@@ -81,12 +105,20 @@ _add(
     "meterd check ada",
     "meterd check ada --minimum 0.05usd && run-the-job",
     "meterd check ada --minimum 50_000 --json",
+    "meterd check ada --service mistral --model mistral-large-latest --usage input_tokens=1_200 --usage output_tokens=1_000",
 )
 _add(
     account_commands.charge,
     "meterd charge ada 50_000 --service chat",
     "meterd charge ada 0.0005usd --service chat --label model=large --label team=search",
     "meterd charge ada 1.25usd --reject-overdraft --request-id job-4711",
+    "meterd charge ada --service mistral --model mistral-large-latest --usage input_tokens=1_200 --usage output_tokens=300",
+)
+_add(
+    quote,
+    "meterd quote ada mistral --model mistral-large-latest input_tokens=1_200 output_tokens=300",
+    "meterd quote ada mistral --model mistral-large-latest input_tokens=1_200 --affordable output_tokens",
+    "meterd quote '' aws-textract --model detect-text pages=3",
 )
 _add(
     account_commands.fund,
@@ -104,6 +136,36 @@ _add(
     "meterd entries ada",
     "meterd entries ada --oldest-first --limit 100",
     "meterd entries ada --all --json | jq -r 'select(.service == \"chat\") | .amount_microcents'",
+)
+_add(
+    prices_commands.load,
+    "meterd prices load prices.toml",
+    group=prices,
+)
+_add(
+    prices_commands.check,
+    "meterd prices check prices.toml",
+    "meterd prices check prices.toml --address 127.0.0.1:50051",
+    group=prices,
+)
+_add(
+    prices_commands.list_,
+    "meterd prices list",
+    "meterd prices list mistral --json | jq -r .model",
+    group=prices,
+)
+_add(
+    prices_commands.show_,
+    "meterd prices show mistral mistral-large-latest",
+    "meterd prices show aws-textract detect-text",
+    group=prices,
+)
+_add(
+    prices_import.import_,
+    "meterd prices import litellm model_prices_and_context_window.json --output prices.toml",
+    "meterd prices import genai-prices --service openai --service anthropic --output prices.toml",
+    "meterd prices import models-dev models.dev/providers/openai --effective 2026-12-01 --output prices.toml",
+    group=prices,
 )
 _add(
     demo,

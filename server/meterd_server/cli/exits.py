@@ -21,7 +21,7 @@ class Exit(IntEnum):
 EXIT_HELP: dict[Exit, str] = {
     Exit.DONE: "done, or allowed",
     Exit.NOT_COVERED: "not allowed, or not covered (INSUFFICIENT_FUNDS)",
-    Exit.USAGE: "the command line, the configuration or an argument is wrong",
+    Exit.USAGE: "the command line, the configuration, a file of prices or an argument is wrong",
     Exit.CONFLICT: "a conflict (REQUEST_ID_REUSED, FUNDING_CONFLICT, UNKNOWN_RATE, RATE_CARD_CONFLICT)",
     Exit.UNREACHABLE: "the daemon cannot be reached, is overloaded or did not answer in time",
     Exit.CANNOT_START: "the daemon cannot start (port in use, database unusable)",

@@ -3,6 +3,7 @@
 import re
 
 MICROCENTS_PER_DOLLAR = 100_000_000
+PICOCENTS_PER_MICROCENT = 1_000_000
 DECIMALS_MAX = 8
 
 _INT64_MAX = 2**63 - 1
@@ -54,6 +55,12 @@ def format_dollars(microcents: int) -> str:
 def format_microcents(microcents: int) -> str:
     """Return microcents for people: 50_000 -> `50,000 µ¢`."""
     return f"{microcents:,} µ¢"
+
+
+def format_picocents(picocents: int) -> str:
+    """Return microcents with as many decimals as there are: 5_000 -> `0.005 µ¢`. For prices, and for what is owed below one."""
+    whole, rest = divmod(picocents, PICOCENTS_PER_MICROCENT)
+    return f"{whole:,}{f'.{rest:06d}'.rstrip('0') if rest else ''} µ¢"
 
 
 def format_money(microcents: int) -> str:

@@ -6,7 +6,7 @@ string, since JavaScript and `jq` lose microcents above 2^53; times are RFC 3339
 
 import json
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
 from enum import Enum
@@ -18,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 import meterd
-from meterd_server.cli.money import format_dollars, format_microcents
+from meterd_server.cli.money import format_dollars, format_microcents, format_picocents
 
 _PIPE_COLUMNS = 1_000
 _ENTRIES_TABLE_COLUMNS_MIN = 160
@@ -84,11 +84,24 @@ def balance_table(balance: meterd.Balance) -> Table:
             table.add_row(name.replace("_", " "), *money_cells(microcents))
     if balance.unlimited:
         table.add_row("unlimited", "yes")
+    if balance.residue_picocents:
+        table.add_row("residue", "", format_picocents(balance.residue_picocents))
     table.add_row("entries", str(balance.version))
     return table
 
 
-def show_entries(entries: Iterable[meterd.Entry]) -> None:
+def count(number: int, noun: str) -> str:
+    """Return `1 card`, `2,310 cards`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def format_usage(usage: meterd.Usage) -> str:
+    """Return a usage for people: `1,200 input_tokens, 300 output_tokens of mistral-large-latest`."""
+    quantities = ", ".join(f"{units:,} {meter}" for meter, units in sorted(usage.quantities.items()))
+    return f"{quantities} of {usage.model}" if usage.model else quantities
+
+
+def show_entries(entries: Sequence[meterd.Entry]) -> None:
     """Print entries in the order given: as a table, or in two lines each where the terminal has no room for one."""
     if console().width >= _ENTRIES_TABLE_COLUMNS_MIN:
         show(_entries_table(entries))
@@ -99,28 +112,40 @@ def show_entries(entries: Iterable[meterd.Entry]) -> None:
         amount.pad_left(max(0, 16 - len(amount)))
         microcents.pad_left(max(0, 22 - len(microcents)))
         say(Text.assemble(head, amount, microcents))
-        about = (f"balance {format_dollars(entry.balance_microcents)}", entry.service, _labels(entry), entry.request_id)
+        about = (
+            f"balance {format_dollars(entry.balance_microcents)}",
+            entry.service,
+            _used(entry),
+            _labels(entry),
+            entry.request_id,
+        )
         say(Text(" " * 8 + "  ".join(part for part in about if part), "dim"))
 
 
-def _entries_table(entries: Iterable[meterd.Entry]) -> Table:
+def _entries_table(entries: Sequence[meterd.Entry]) -> Table:
     numeric = ("version", "amount", "µ¢", "balance after")
-    texts = ("service", "labels", "request id")
+    some_used = any(entry.usage for entry in entries)
+    texts = ("service", *(("used",) if some_used else ()), "labels", "request id")
     table = new_table("version", "recorded (UTC)", "kind", *numeric[1:], *texts, numeric=numeric)
     for entry in entries:
+        used = (_used(entry),) if some_used else ()
         table.add_row(
             str(entry.version),
             _recorded(entry),
             entry.kind.name.lower(),
             *money_cells(entry.amount_microcents),
             money_cells(entry.balance_microcents)[0],
-            *(Text(text) for text in (entry.service, _labels(entry), entry.request_id)),
+            *(Text(text) for text in (entry.service, *used, _labels(entry), entry.request_id)),
         )
     return table
 
 
 def _recorded(entry: meterd.Entry) -> str:
     return f"{entry.record_time.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
+
+
+def _used(entry: meterd.Entry) -> str:
+    return format_usage(entry.usage) if entry.usage else ""
 
 
 def _labels(entry: meterd.Entry) -> str:
@@ -133,7 +158,7 @@ def print_json(value: object) -> None:
 
 
 def complain_json(error: meterd.Error, request_id: str | None) -> None:
-    """Print `{"error": {...}}` on one line of stderr."""
+    """Print an error of the client on stderr, with the id that makes repeating the call safe."""
     about = {
         "reason": error.reason or error.code.name,
         "message": error.message,
@@ -141,7 +166,12 @@ def complain_json(error: meterd.Error, request_id: str | None) -> None:
         "field_violations": [{"field": field, "description": text} for field, text in error.field_violations],
         "request_id": request_id,
     }
-    typer.echo(json.dumps({"error": jsonable(about)}, ensure_ascii=False), err=True)
+    complain_about(about)
+
+
+def complain_about(error: Mapping[str, object]) -> None:
+    """Print `{"error": {...}}` on one line of stderr."""
+    typer.echo(json.dumps({"error": jsonable(error)}, ensure_ascii=False), err=True)
 
 
 def jsonable(value: object) -> object:

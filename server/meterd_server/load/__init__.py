@@ -1,7 +1,7 @@
 """Load on any daemon, and what it took: the core of `meterd bench` and of this repository's own measurements.
 
 Calls go through the plain generated stub, so that the client library's own work is not part of the figures. The accounts are
-`bench-0` to `bench-9999`, or one of them; only costs are recorded, and Checks asked.
+`bench-0` to `bench-9999`, or one of them; only costs are recorded, and Checks asked. For usage the daemon has to have `RATE_CARD`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import grpc
 
-from meterd import new_request_id
+from meterd import RateCard, new_request_id
 from meterd.v1 import metering_pb2, metering_pb2_grpc
 
 if TYPE_CHECKING:
@@ -21,11 +21,13 @@ if TYPE_CHECKING:
     Send = Callable[[int], Awaitable[int]]
 
 COST_MICROCENTS = 5_000
+RATE_CARD = RateCard("bench", "large", {"input_tokens": 2_000_000, "output_tokens": 6_500_000}, source="meterd bench")
+"""What the usage of a load is charged by."""
 WARMUP_SECONDS = 0.5
 
 
 class Load(NamedTuple):
-    """What is sent: `kind` is "cost" or "check" (one call each), "batch" (costs in Batch calls) or "mixed".
+    """What is sent: `kind` is "cost" or "check" (one call each), "batch" or "usage" (costs, or usage, in Batch calls) or "mixed".
 
     "mixed" sends `per_second` calls a second, whatever the answers take, a Check and a RecordCost in turn, and times the Checks
     from the moment at which each was due. The others keep `in_flight` calls going.
@@ -72,9 +74,8 @@ class _Run:
         self._counted = 0
 
     async def figures(self) -> Figures:
-        send: Send = {"cost": self._cost, "mixed": self._cost, "check": self._check, "batch": self._batch}[
-            self._load.kind
-        ]
+        sends: dict[str, Send] = {"check": self._check, "batch": self._batch, "usage": self._batch}
+        send = sends.get(self._load.kind, self._cost)
         began = time.perf_counter() + WARMUP_SECONDS
         processor_seconds = time.process_time()
         if self._load.kind == "mixed":
@@ -145,8 +146,13 @@ class _Run:
     def _fill(self, request: metering_pb2.RecordCostRequest, user: int) -> metering_pb2.RecordCostRequest:
         request.user_id = self._user_id(user)
         request.request_id = new_request_id()
-        request.cost_microcents = COST_MICROCENTS
-        request.service = "bench"
+        if self._load.kind == "usage":
+            usage = request.usage
+            usage.service, usage.model = RATE_CARD.service, RATE_CARD.model
+            usage.quantities["input_tokens"], usage.quantities["output_tokens"] = user % 8_191, user % 1_021
+        else:
+            request.cost_microcents = COST_MICROCENTS
+            request.service = "bench"
         return request
 
     def _user_id(self, user: int) -> str:

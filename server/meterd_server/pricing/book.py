@@ -119,6 +119,17 @@ class RateBook:
             return OutOfRange(picocents, OPERATION_MICROCENTS_MAX)
         return Rated(picocents, card)
 
+    def names_for(self, service: str, model: str) -> Iterator[str]:
+        """The names under which a card may be for this model, best first: its own, patterns, and that of the whole service."""
+        if self._patterns is None:
+            self._patterns = {}
+            for card_service, pattern in sorted(self._versions, key=lambda key: _rank(key[1])):
+                if "*" in pattern:
+                    self._patterns.setdefault(card_service, []).append(pattern)
+        yield model
+        yield from (pattern for pattern in self._patterns.get(service, ()) if _matches(pattern, model))
+        yield ""
+
     def _take(self, card: RateCard) -> None:
         """Append a version; only while the book is made."""
         key = (card.service, card.model)
@@ -139,7 +150,7 @@ class RateBook:
 
     def _resolve(self, service: str, model: str, at_us: int) -> _Resolved | None:
         until_us = _FOREVER_US
-        for pattern in self._candidates(service, model):
+        for pattern in self.names_for(service, model):
             card = None
             for version in self._versions.get((service, pattern), ()):
                 if version.effective_from_us > at_us:
@@ -153,17 +164,6 @@ class RateBook:
                 self._resolved[service, model] = resolved
                 return resolved
         return None
-
-    def _candidates(self, service: str, model: str) -> Iterator[str]:
-        """The names under which a card may be for this model, best first."""
-        if self._patterns is None:
-            self._patterns = {}
-            for card_service, pattern in sorted(self._versions, key=lambda key: _rank(key[1])):
-                if "*" in pattern:
-                    self._patterns.setdefault(card_service, []).append(pattern)
-        yield model
-        yield from (pattern for pattern in self._patterns.get(service, ()) if _matches(pattern, model))
-        yield ""
 
 
 def _rank(pattern: str) -> tuple[int, int, str]:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from meterd_server.errors import MeterdError
+from meterd_server.model import RateCardKey
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from meterd_server.model import Quantities
 
 PRICE_PICOCENTS_MAX = 9 * 10**18
 """The highest price of a unit, a call or a minimum: $90,000, which an int64 of picocents holds."""
@@ -73,6 +76,8 @@ class RateCard:
     """What a call costs at least."""
     tiers: tuple[Tier, ...] = ()
     """By rising size, each replacing prices of the one before; at most 16."""
+    key: RateCardKey = field(init=False, repr=False, compare=False)
+    """Its name, made once and not for every usage."""
 
     def __post_init__(self) -> None:
         _check_text("service", self.service, 1, SERVICE_BYTES_MAX)
@@ -82,6 +87,7 @@ class RateCard:
         _check_integer("version", self.version, 2**31 - 1)
         _check_integer("per_call_picocents", self.per_call_picocents, PRICE_PICOCENTS_MAX)
         _check_integer("minimum_picocents", self.minimum_picocents, PRICE_PICOCENTS_MAX)
+        object.__setattr__(self, "key", RateCardKey(self.service, self.model, self.version))
         object.__setattr__(self, "prices", _frozen_prices(str(self), self.prices))
         object.__setattr__(self, "tiers", tuple(sorted(self.tiers, key=lambda tier: (tier.over, tier.meters))))
         self._check_tiers()
@@ -102,6 +108,21 @@ class RateCard:
         for meter, quantity in quantities.items():
             picocents += prices[meter] * quantity
         return picocents if picocents > self.minimum_picocents else self.minimum_picocents  # noqa: FURB136 -- max() takes 0.1 µs
+
+    def price_of(self, quantities: Quantities) -> int | None:
+        """Return the same for plain quantities, as fast as can be; None for any that one should look at again.
+
+        That is a card with tiers, a meter that is not priced, or a negative quantity.
+        """
+        if self.tiers:
+            return None
+        picocents, prices = self.per_call_picocents, self.prices
+        for meter, quantity in quantities:
+            price = prices.get(meter)
+            if price is None or quantity < 0:
+                return None
+            picocents += price * quantity
+        return picocents if picocents > self.minimum_picocents else self.minimum_picocents  # noqa: FURB136
 
     def _check_tiers(self) -> None:
         if len(self.tiers) > TIERS_MAX:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from google.protobuf.internal.containers import RepeatedCompositeFieldContainer
 
     from meterd.v1 import metering_pb2
-    from meterd_server.ledger import Ledger
+    from meterd_server.ledger import AnyLedger
     from meterd_server.model import Command, Outcome
 
     Operations = RepeatedCompositeFieldContainer[metering_pb2.Operation]
@@ -36,7 +36,7 @@ _AT_A_TIME = 500
 class Work:
     """The operations of one message on their way: `begin` sends them to the ledger, `finish` writes what became of them."""
 
-    def __init__(self, operations: Operations, ledger: Ledger, sources: validate.Sources) -> None:
+    def __init__(self, operations: Operations, ledger: AnyLedger, sources: validate.Sources) -> None:
         self._operations = operations
         self._ledger = ledger
         self._sources = sources

@@ -16,7 +16,7 @@ from meterd_server.rpc.status import RequestError, Violation, invalid_argument, 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from meterd_server.ledger import Ledger
+    from meterd_server.ledger import AnyLedger
     from meterd_server.model import Account
     from meterd_server.prices import Prices
     from meterd_server.pricing import RateCard
@@ -27,7 +27,7 @@ CARDS_MAX = 10_000
 class PricingService:
     """meterd.v1.PricingService."""
 
-    def __init__(self, ledger: Ledger, prices: Prices) -> None:
+    def __init__(self, ledger: AnyLedger, prices: Prices) -> None:
         self._ledger = ledger
         self._prices = prices
 

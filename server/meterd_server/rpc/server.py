@@ -12,6 +12,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from meterd.v1 import ledger_pb2, metering_pb2, pricing_pb2
+from meterd_server.addresses import check_free
 from meterd_server.errors import StartupError
 from meterd_server.rpc.handlers import no_log, service_handler
 from meterd_server.rpc.pricing_servicer import PricingService
@@ -19,7 +20,7 @@ from meterd_server.rpc.servicers import LedgerService, MeteringService
 from meterd_server.rpc.streams import Streams
 
 if TYPE_CHECKING:
-    from meterd_server.ledger import Ledger
+    from meterd_server.ledger import AnyLedger
     from meterd_server.rpc.handlers import LogCall
     from meterd_server.rpc.validate import Sources
 
@@ -32,13 +33,25 @@ _STATES = {True: health_pb2.HealthCheckResponse.SERVING, False: health_pb2.Healt
 
 
 class Server:
-    """A grpc.aio server with meterd's services, the standard health service and reflection."""
+    """A grpc.aio server with meterd's services, the standard health service and reflection.
 
-    def __init__(self, ledger: Ledger, sources: Sources, *, message_bytes_max: int, log_call: LogCall = no_log) -> None:
+    With `reuse_port` others may listen on the same port and get their share of the calls: whoever starts them has reserved it.
+    """
+
+    def __init__(
+        self,
+        ledger: AnyLedger,
+        sources: Sources,
+        *,
+        message_bytes_max: int,
+        log_call: LogCall = no_log,
+        reuse_port: bool = False,
+    ) -> None:
+        self._reuse_port = reuse_port
         self._server = grpc.aio.server(
             options=[
                 # Without this a second daemon on the same port would share its calls instead of failing to start.
-                ("grpc.so_reuseport", 0),
+                ("grpc.so_reuseport", int(reuse_port)),
                 ("grpc.max_receive_message_length", message_bytes_max),
                 ("grpc.max_send_message_length", -1),
             ]
@@ -60,7 +73,10 @@ class Server:
 
     async def start(self, address: str) -> str:
         """Listen on HOST:PORT or unix:PATH and serve; the address as it came to be. Raises `StartupError`."""
-        bound = _bind_unix(self._server, address) if address.startswith("unix:") else _bind_tcp(self._server, address)
+        if address.startswith("unix:"):
+            bound = _bind_unix(self._server, address)
+        else:
+            bound = _bind_tcp(self._server, address, reuse_port=self._reuse_port)
         await self._server.start()
         await self.set_serving(True)
         return bound
@@ -81,40 +97,17 @@ class Server:
         await self._server.stop(grace_seconds)
 
 
-def _bind_tcp(server: grpc.aio.Server, address: str) -> str:
-    host, _, port = address.rpartition(":")
+def _bind_tcp(server: grpc.aio.Server, address: str, *, reuse_port: bool) -> str:
     # Asked before gRPC is: it tells why an address cannot be had only on stderr, in lines of its own.
-    problem = _why_not(host.strip("[]"), int(port))
-    if problem:
-        raise StartupError(
-            f"cannot listen on {address}: {problem}; give --listen another address, or port 0 for a free one"
-        )
+    if not reuse_port:
+        check_free(address)
     try:
         bound = server.add_insecure_port(address)
     except RuntimeError:
         bound = 0
     if not bound:
         raise StartupError(f"cannot listen on {address}: the address was refused")
-    return f"{host}:{bound}"
-
-
-def _why_not(host: str, port: int) -> str:
-    """The system's own words for why none of a host's addresses can be had; empty if one can."""
-    problem = ""
-    try:
-        for family, kind, protocol, _, place in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
-            try:
-                with socket.socket(family, kind, protocol) as probe:
-                    # As gRPC does: connections of a server that has just ended do not keep its port.
-                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                    probe.bind(place)
-            except OSError as error:
-                problem = problem or (error.strerror or str(error)).lower()
-            else:
-                return ""
-    except OSError as error:
-        return (error.strerror or str(error)).lower()
-    return problem
+    return f"{address.rpartition(':')[0]}:{bound}"
 
 
 def _bind_unix(server: grpc.aio.Server, address: str) -> str:

@@ -16,7 +16,7 @@ from meterd_server.rpc.status import RequestError, Violation, from_rejection, in
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
-    from meterd_server.ledger import Ledger
+    from meterd_server.ledger import AnyLedger
 
 _NEWEST_FIRST = {"": True, "version desc": True, "version": False, "version asc": False}
 
@@ -24,7 +24,7 @@ _NEWEST_FIRST = {"": True, "version desc": True, "version": False, "version asc"
 class MeteringService:
     """meterd.v1.MeteringService."""
 
-    def __init__(self, ledger: Ledger, sources: validate.Sources) -> None:
+    def __init__(self, ledger: AnyLedger, sources: validate.Sources) -> None:
         self._ledger = ledger
         self._sources = sources
 
@@ -75,7 +75,7 @@ async def _answer(work: Work, error: Exception | None) -> metering_pb2.StreamRes
     try:
         if error is None:
             await work.finish(response.results)
-    except StoreUnavailable as failed:
+    except (Overloaded, StoreUnavailable) as failed:
         error = failed
     if error is not None:
         work.fail(error, response.results)
@@ -85,7 +85,7 @@ async def _answer(work: Work, error: Exception | None) -> metering_pb2.StreamRes
 class LedgerService:
     """meterd.v1.LedgerService."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: AnyLedger) -> None:
         self._ledger = ledger
 
     async def GetBalance(self, request: ledger_pb2.GetBalanceRequest) -> ledger_pb2.GetBalanceResponse:  # noqa: N802

@@ -16,13 +16,12 @@ from meterd_server.model import (
     OPERATION_MICROCENTS_MAX,
     Check,
     PricedUsage,
-    RateCardKey,
     RecordCost,
     RecordFunding,
     Usage,
 )
 from meterd_server.prices import Prices
-from meterd_server.pricing import MODEL_BYTES_MAX, Rated, Unrated
+from meterd_server.pricing import MODEL_BYTES_MAX, OPERATION_PICOCENTS_MAX, Rated, Unrated
 from meterd_server.pricing.cards import METERS_MAX
 from meterd_server.rpc.status import RequestError, Violation, invalid_argument, make_status
 
@@ -53,6 +52,7 @@ _printable_ascii = re.compile("[!-~]*").fullmatch
 # A character has four bytes at most: what is this short is short enough whatever it holds.
 _short_user_id = re.compile(f"[^\x00-\x1f\x7f-\x9f]{{1,{USER_ID_BYTES_MAX // 4}}}").fullmatch
 _short_service = re.compile(f"[^\x00-\x1f\x7f-\x9f]{{0,{SERVICE_BYTES_MAX // 4}}}").fullmatch
+_short_model = re.compile(f"[^\x00-\x1f\x7f-\x9f]{{0,{MODEL_BYTES_MAX // 4}}}").fullmatch
 _meter = re.compile("[a-z][a-z0-9_]{0,63}").fullmatch
 _plain_request_id = re.compile(f"[!-~]{{0,{REQUEST_ID_BYTES_MAX}}}").fullmatch
 
@@ -94,8 +94,7 @@ def priced(used: Usage, at_us: int | None, prices: Prices, field: str) -> tuple[
     at_us = prices.clock_us() if at_us is None else at_us
     rating = prices.book.rate(used.service, used.model, dict(used.quantities), at_us)
     if isinstance(rating, Rated):
-        card = rating.card
-        return PricedUsage(used, rating.picocents, RateCardKey(card.service, card.model, card.version)), card
+        return PricedUsage(used, rating.picocents, rating.card.key), rating.card
     if isinstance(rating, Unrated):
         raise unknown_rate(rating)
     limit = {"field": field, "limit": OPERATION_MICROCENTS_MAX}
@@ -127,14 +126,13 @@ def check(request: metering_pb2.CheckRequest, sources: Sources) -> Check:
 def record_cost(request: metering_pb2.RecordCostRequest, sources: Sources) -> RecordCost:
     """The command that a RecordCost asks for. Raises `RequestError` naming every bad field."""
     request_id, cost = request.request_id, request.cost_microcents
+    has_usage = not cost and request.HasField("usage")
     has_occur_time = request.HasField("occur_time")
-    if has_occur_time or request.labels or not _is_plain(request, request_id, cost):
+    if has_occur_time or request.labels or not _is_plain(request, request_id, cost, has_usage=has_usage):
         _refuse_problems(_cost_problems(request))
         _refuse_over_limit("cost_microcents", cost)
     occur_time_us = timestamp_us(request.occur_time) if has_occur_time else None
-    with_price = None
-    if not cost and request.HasField("usage"):
-        with_price, _ = priced(usage(request.usage, "usage"), occur_time_us, sources.prices, "usage")
+    with_price = _price(request.usage, occur_time_us, sources.prices) if has_usage else None
     return RecordCost(
         request.user_id,
         request_id or sources.make_request_id(),
@@ -148,10 +146,28 @@ def record_cost(request: metering_pb2.RecordCostRequest, sources: Sources) -> Re
     )
 
 
-def _is_plain(request: metering_pb2.RecordCostRequest, request_id: str, cost: int) -> bool:
+def _price(message: account_pb2.Usage, occur_time_us: int | None, prices: Prices) -> PricedUsage:
+    """The usage with its price. Raises what `usage` and `priced` raise.
+
+    Most usage is without any doubt right, told in a third of the time that telling all takes: a meter or service that a card has
+    a price for is well formed, for the card is.
+    """
+    service, model = message.service, message.model
+    at_us = prices.clock_us() if occur_time_us is None else occur_time_us
+    card = prices.book.card(service, model, at_us)
+    units = message.quantities
+    quantities = tuple([(meter, units[meter]) for meter in sorted(units)])  # items() is slow: a generator in Python
+    if card and quantities and _short_model(model):
+        picocents = card.price_of(quantities)
+        if picocents is not None and picocents <= OPERATION_PICOCENTS_MAX:
+            return PricedUsage(Usage(service, model, quantities), picocents, card.key)
+    return priced(usage(message, "usage"), at_us, prices, "usage")[0]
+
+
+def _is_plain(request: metering_pb2.RecordCostRequest, request_id: str, cost: int, *, has_usage: bool) -> bool:
     """Whether the fields of most requests are without any doubt right, told in a third of the time that telling all takes."""
     return (
-        0 < cost <= OPERATION_MICROCENTS_MAX
+        (0 < cost <= OPERATION_MICROCENTS_MAX or has_usage)
         and _short_user_id(request.user_id) is not None
         and _short_service(request.service) is not None
         and _plain_request_id(request_id) is not None

@@ -70,6 +70,9 @@ class Store(Protocol):
     async def rate_cards(self) -> list[RateCard]:
         """Every rate card that is kept, in no particular order."""
 
+    async def rate_card_count(self) -> int:
+        """How many rate cards are kept; there are never fewer than before."""
+
     async def add_rate_cards(self, cards: Sequence[RateCard]) -> bool:
         """Keep cards, all or none, before this returns; False when somebody else has kept one of the same key meanwhile."""
 

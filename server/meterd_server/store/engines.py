@@ -12,13 +12,18 @@ if TYPE_CHECKING:
     from meterd_server.store import MovableStore
 
 
-def make_store(db: str, *, accounts_max: int = 100_000, connections: int = 8) -> MovableStore:
+def make_store(
+    db: str, *, accounts_max: int = 100_000, connections: int = 8, nothing_else_to_do: bool = False
+) -> MovableStore:
     """The store that `db` names, not open yet: postgresql://…, the path of a SQLite file, or :memory:.
 
-    `accounts_max` bounds what SQLite caches; `connections` is how many PostgreSQL is asked for. Raises `StartupError`.
+    `accounts_max` bounds what SQLite caches; `connections` is how many PostgreSQL is asked for. With `nothing_else_to_do`
+    the process may wait for larger commits of SQLite where it stands. Raises `StartupError`.
     """
     if not is_postgres(db):
-        return SqliteStore(db, accounts_max=accounts_max)
+        if not nothing_else_to_do:
+            return SqliteStore(db, accounts_max=accounts_max)
+        return SqliteStore(db, accounts_max=accounts_max, at_once_operations_max=2_000, at_once_seconds_max=0.05)
     try:
         from meterd_server.store.postgres.engine import PostgresStore  # noqa: PLC0415 -- the driver is an extra
     except ModuleNotFoundError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from meterd_server.model import RateCardKey, Usage
@@ -28,7 +29,17 @@ def usage_text(entry: Entry) -> str | None:
     if entry.usage is None or entry.rate_card is None:
         return None
     service, model, quantities = entry.usage
-    return _to_json((service, model, dict(quantities), entry.rate_card.model, entry.rate_card.version))
+    # A meter has nothing to escape, and the names are few: a third of the time that it takes to encode it all.
+    begin, end = _around_units(service, model, entry.rate_card)
+    return begin + ",".join([f'"{meter}":{units}' for meter, units in quantities]) + end
+
+
+@lru_cache(1024)
+def _around_units(service: str, model: str, rate_card: RateCardKey) -> tuple[str, str]:
+    return (
+        f"[{_to_json(service)},{_to_json(model)},{{",
+        f"}},{_to_json(rate_card.model)},{rate_card.version}]",
+    )
 
 
 def usage_of(text: str | None) -> tuple[Usage | None, RateCardKey | None]:

@@ -10,9 +10,11 @@ from typing import Annotated
 import typer
 
 import meterd
+from meterd_server.cli.cards import to_client
 from meterd_server.cli.demo import audit, report
 from meterd_server.cli.demo.daemon import DemoError, running_daemon
 from meterd_server.cli.demo.scenario import play
+from meterd_server.cli.demo.services import cards
 from meterd_server.cli.exits import Exit, exit_of
 from meterd_server.cli.output import complain, say, show
 
@@ -24,8 +26,8 @@ def demo(
 ) -> None:
     """Show it all with a real daemon, in seconds.
 
-    Three users spend on three services at once; one runs out, one call is sent twice, and every microcent is accounted
-    for. Exits 0 when it all adds up and the daemon stopped in good order, 1 when not.
+    Three users use three services at once, and are charged what the rate cards say; one runs out, one call is sent twice, and every
+    microcent is accounted for. Exits 0 when it all adds up and the daemon stopped in good order, 1 when not.
     """
     with tempfile.TemporaryDirectory(prefix="meterd-demo-") as folder:
         log = Path(folder) / "daemon.log"
@@ -48,6 +50,7 @@ async def _demo(db: str, log: Path) -> None:
         show(report.prices_table())
         async with meterd.AsyncClient(daemon.address) as client:
             began = time.perf_counter()
+            await client.put_rate_cards(map(to_client, cards()))
             story = await play(client)
             seconds = time.perf_counter() - began
             accounts = await audit.read_back(client, story.users)

@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import meterd
-from meterd_server.cli.demo.prices import SERVICES
+from meterd_server.cli.demo.services import cards
+from meterd_server.cli.money import PICOCENTS_PER_MICROCENT
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ def problems(account: Account) -> list[str]:
         ("balance", balance.balance_microcents, funded - spent),
         ("number of entries", balance.version, len(entries)),
     ]
-    running = 0
+    running = owed_picocents = 0
     for number, entry in enumerate(entries, start=1):
         running += entry.amount_microcents
         compared += [
@@ -45,7 +46,10 @@ def problems(account: Account) -> list[str]:
             (f"balance after entry {number}", entry.balance_microcents, running),
         ]
         if entry.kind == meterd.EntryKind.COST:
-            compared.append((f"cost of entry {number}", -entry.amount_microcents, _price(entry)))
+            # What is less than a microcent is carried to the next usage: that is why the sum is exact, and not only nearly.
+            price, owed_picocents = divmod(owed_picocents + _price_picocents(entry), PICOCENTS_PER_MICROCENT)
+            compared.append((f"cost of entry {number}", -entry.amount_microcents, price))
+    compared.append(("residue", balance.residue_picocents, owed_picocents))
     return [
         f"{balance.user_id}: {what} is {found}, but the entries say {expected}"
         for what, found, expected in compared
@@ -53,10 +57,10 @@ def problems(account: Account) -> list[str]:
     ]
 
 
-def quantities(entry: meterd.Entry) -> dict[str, int]:
-    """Return what an entry metered, by meter."""
-    return {meter: int(quantity) for meter, quantity in entry.labels.items()}
-
-
-def _price(entry: meterd.Entry) -> int:
-    return SERVICES[entry.service].cost_microcents(quantities(entry))
+def _price_picocents(entry: meterd.Entry) -> int:
+    """The price of an entry's usage, by the file of cards alone: quantity times price, added up."""
+    if entry.usage is None:
+        return 0
+    used = entry.usage
+    [prices] = [card.prices for card in cards() if (card.service, card.model) == (used.service, used.model)]
+    return sum(prices[meter] * units for meter, units in used.quantities.items())

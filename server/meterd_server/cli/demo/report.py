@@ -6,20 +6,22 @@ from rich.table import Table
 from rich.text import Text
 
 import meterd
-from meterd_server.cli.demo.audit import Account, quantities
-from meterd_server.cli.demo.prices import SERVICES
+from meterd_server.cli.demo.audit import Account
 from meterd_server.cli.demo.scenario import Story
-from meterd_server.cli.money import format_dollars, format_microcents
-from meterd_server.cli.output import money_cells, new_table
+from meterd_server.cli.demo.services import cards
+from meterd_server.cli.money import format_dollars, format_microcents, format_picocents
+from meterd_server.cli.output import format_usage, money_cells, new_table
+from meterd_server.rate_files import format_price
 
 
 def prices_table() -> Table:
     """Return what the services cost."""
-    table = new_table("service", "provided by", "per", "price", "µ¢", numeric=("price", "µ¢"), title="Prices")
-    for service in SERVICES.values():
-        for number, (meter, price) in enumerate(service.prices_microcents.items()):
-            names = ("", "") if number else (service.name, service.provider)
-            table.add_row(*names, _one(meter), *money_cells(price))
+    table = new_table("service", "model", "meter", "price", "µ¢ a unit", numeric=("µ¢ a unit",), title="Prices")
+    for card in cards():
+        names = (card.service, card.model)
+        for meter, picocents in card.prices.items():
+            table.add_row(*names, meter, format_price(picocents, meter), format_picocents(picocents))
+            names = ("", "")
     return table
 
 
@@ -31,7 +33,7 @@ def charges_table(accounts: list[Account]) -> Table:
     calls_in_all = 0
     for account in accounts:
         user = account.balance.user_id
-        for service in SERVICES:
+        for service in (card.service for card in cards()):
             costs = [entry for entry in account.entries if entry.service == service]
             if costs:
                 cost = -sum(entry.amount_microcents for entry in costs)
@@ -77,7 +79,11 @@ def promises(story: Story, accounts: list[Account]) -> list[Text]:
                 f"{format_dollars(story.refused.required_microcents)}, "
                 f"{format_dollars(story.denied.available_microcents)} was left; check said no, "
                 f"the charge was refused ({story.refused.reason})"
-            )
+            ),
+            kept(
+                f"{story.denied_user} asked for a quote: {story.affordable_pages} pages could still be afforded; "
+                f"they were scanned, and not one more could"
+            ),
         ]
     if story.sent_twice:
         first, second = story.sent_twice
@@ -101,12 +107,5 @@ def kept(text: str) -> Text:
 def _metered(costs: list[meterd.Entry]) -> str:
     total: Counter[str] = Counter()
     for entry in costs:
-        total.update(quantities(entry))
-    return ", ".join(
-        f"{quantity:,} {_one(meter) if quantity == 1 else meter.replace('_', ' ')}"
-        for meter, quantity in sorted(total.items())
-    )
-
-
-def _one(meter: str) -> str:
-    return meter.replace("_", " ").removesuffix("s")
+        total.update(entry.usage.quantities if entry.usage else {})
+    return format_usage(meterd.Usage("", "", total))

@@ -1,13 +1,12 @@
 """What happens in the demo: users who pay and spend at the same time, one who runs out, one call that is sent twice."""
 
 import asyncio
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import count
 
 import meterd
 from meterd_server.cli.demo.daemon import DemoError
-from meterd_server.cli.demo.prices import CHAT, SCAN, SPEECH, Service
+from meterd_server.cli.demo.services import CHAT, SCAN, SPEECH, Service
 
 TEXT = (
     "Alice was beginning to get very tired of sitting by her sister on the bank, and of having nothing to do: once "
@@ -33,6 +32,7 @@ class Story:
     refused: meterd.InsufficientFundsError | None = None
     denied_user: str = ""
     denied_pages: int = 0
+    affordable_pages: int = 0
     sent_twice: list[meterd.Recorded] = field(default_factory=list)
     records: int = 0
 
@@ -76,40 +76,43 @@ async def _tops_up(client: meterd.AsyncClient, story: Story, user: str) -> None:
 
 
 async def _runs_out(client: meterd.AsyncClient, story: Story, user: str) -> None:
-    """Pay 2 cents, spend some of it, and ask for more than is left."""
+    """Pay 2 cents, spend some of it, ask for more than is left, and then for all that still can be afforded."""
     story.count(await client.record_funding(user, DOLLAR_MICROCENTS // 50))
     await _chat(client, story, user, 1_204, 386)
     await _speech(client, story, user)
     story.denied_user, story.denied_pages = user, 12
-    story.denied = await client.check(user, SCAN.cost_microcents({"pages": story.denied_pages}))
+    story.denied = await client.check_usage(user, SCAN.name, model=SCAN.model, pages=story.denied_pages)
+    quote = await client.quote(user, SCAN.name, model=SCAN.model, pages=0, affordable="pages")
+    story.affordable_pages = quote.affordable_units or 0
     try:
         await _scan(client, story, user, story.denied_pages)
     except meterd.InsufficientFundsError as error:
         story.refused = error
     if story.denied.allowed or story.refused is None:
         raise DemoError(f"{user} may spend more than there is: {story.denied}")
-    await _scan(client, story, user, 1)
+    await _scan(client, story, user, story.affordable_pages)
+    if await client.check_usage(user, SCAN.name, model=SCAN.model, pages=1):
+        raise DemoError(f"{user} can afford another page after the {story.affordable_pages} that were said to be all")
 
 
 async def _chat(client: meterd.AsyncClient, story: Story, user: str, prompt_tokens: int, answer_tokens: int) -> None:
-    """Ask before, with the most it can cost; record after, what it did cost."""
-    most = CHAT.cost_microcents({"input_tokens": prompt_tokens, "output_tokens": _ANSWER_TOKENS_MAX})
-    if await client.check(user, most):
-        await _record(client, story, user, CHAT, {"input_tokens": prompt_tokens, "output_tokens": answer_tokens})
+    """Ask before, with the most that it can use; record after, what it did use."""
+    most = {"input_tokens": prompt_tokens, "output_tokens": _ANSWER_TOKENS_MAX}
+    if await client.check_usage(user, CHAT.name, model=CHAT.model, quantities=most):
+        await _record(client, story, user, CHAT, input_tokens=prompt_tokens, output_tokens=answer_tokens)
 
 
 async def _speech(client: meterd.AsyncClient, story: Story, user: str) -> None:
-    """Ask, then record at once: the cost is known before."""
-    quantities = {"characters": len(TEXT)}
-    if await client.check(user, SPEECH.cost_microcents(quantities)):
-        await _record(client, story, user, SPEECH, quantities)
+    """Ask, then record at once: what is used is known before."""
+    if await client.check_usage(user, SPEECH.name, model=SPEECH.model, characters=len(TEXT)):
+        await _record(client, story, user, SPEECH, characters=len(TEXT))
 
 
 async def _scan(
     client: meterd.AsyncClient, story: Story, user: str, pages: int, request_id: str | None = None
 ) -> meterd.Recorded:
     """Check and deduct in one step: recorded only if it is covered."""
-    return await _record(client, story, user, SCAN, {"pages": pages}, request_id=request_id, reject_overdraft=True)
+    return await _record(client, story, user, SCAN, request_id=request_id, reject_overdraft=True, pages=pages)
 
 
 async def _record(
@@ -117,16 +120,16 @@ async def _record(
     story: Story,
     user: str,
     service: Service,
-    quantities: Mapping[str, int],
     *,
     request_id: str | None = None,
     reject_overdraft: bool = False,
+    **meters: int,
 ) -> meterd.Recorded:
-    recorded = await client.record_cost(
+    recorded = await client.record_usage(
         user,
-        service.cost_microcents(quantities),
-        service=service.name,
-        labels={meter: str(quantity) for meter, quantity in quantities.items()},
+        service.name,
+        model=service.model,
+        quantities=meters,
         request_id=request_id,
         reject_overdraft=reject_overdraft,
     )

@@ -137,6 +137,11 @@ class PostgresStore:
         """See `Store.rate_cards`."""
         return [card_from_json(row[0]) for row in await self._read("rate_cards")]
 
+    async def rate_card_count(self) -> int:
+        """See `Store.rate_card_count`."""
+        count: int = (await self._read("count_rate_cards"))[0][0]
+        return count
+
     async def add_rate_cards(self, cards: Sequence[RateCard]) -> bool:
         """See `Store.add_rate_cards`."""
         columns = [(card.service, card.model, card.version, card_to_json(card)) for card in cards]

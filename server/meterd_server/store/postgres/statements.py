@@ -60,6 +60,8 @@ class Statements(NamedTuple):
     """The same, newest first."""
     rate_cards: str
     """Every rate card: its JSON."""
+    count_rate_cards: str
+    """How many rate cards there are."""
     insert_rate_cards: str
     """Keeps rate cards: ($1 services, $2 models, $3 versions, $4 JSON)."""
     users: str
@@ -98,6 +100,7 @@ def make_statements(schema: str, *, distributed: bool) -> Statements:
         oldest_entries=f"{listed} ORDER BY bucket, user_id, version LIMIT $5",
         newest_entries=f"{listed} ORDER BY bucket DESC, user_id DESC, version DESC LIMIT $5",
         rate_cards=f'SELECT card FROM "{schema}".rate_card',
+        count_rate_cards=f'SELECT count(*) FROM "{schema}".rate_card',
         insert_rate_cards=f'INSERT INTO "{schema}".rate_card (service, model, version, card)'
         " SELECT * FROM unnest($1::text[], $2::text[], $3::int8[], $4::text[])",
         users=f"SELECT user_id, {_ACCOUNT_NAMES} FROM {account} WHERE (bucket, user_id) > ($1, $2)"

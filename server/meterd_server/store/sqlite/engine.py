@@ -12,18 +12,17 @@ import sqlite3
 import time
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING
 from urllib.parse import quote
-
-import aiosqlite
 
 from meterd_server.errors import StartupError, StoreUnavailable
 from meterd_server.model import Account
 from meterd_server.pricing import CardError
+from meterd_server.store.sqlite.connection import Connection
 from meterd_server.store.sqlite.listing import list_entries
 from meterd_server.store.sqlite.lockfile import LockFile
 from meterd_server.store.sqlite.moving import import_entries, list_users
-from meterd_server.store.sqlite.rates import add_cards, read_cards
+from meterd_server.store.sqlite.rates import add_cards, count_cards, read_cards
 from meterd_server.store.sqlite.schema import migrate
 from meterd_server.store.sqlite.writer import Writer
 
@@ -36,63 +35,38 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_P = ParamSpec("_P")
-_T = TypeVar("_T")
-
 MEMORY = ":memory:"
 
-_AT_ONCE_OPERATIONS_MAX = 256
+AT_ONCE_OPERATIONS_MAX = 256
 """The largest batch that is committed on the event loop's own thread: about two milliseconds."""
 
-_SLOW_SECONDS = 0.01
+AT_ONCE_SECONDS_MAX = 0.01
 """A commit there that took longer met a slow disk, or a checkpoint: the next ones, for a while, leave the event loop free."""
 
 _SLOW_PAUSE_SECONDS = 0.5
+
+CHECKPOINT_PAGES = 1000
+"""About how many pages the write-ahead log takes in before it is copied into the file, on the connection's thread: within a commit,
+that would hold up the event loop. A log that starts over soon is overwritten, which syncs faster than growing."""
+
+_ENTRIES_A_PAGE = 25
+"""How many entries fill a page of each of the two trees that a commit always writes to, about."""
 
 _PRAGMAS = (
     "PRAGMA busy_timeout = 5000",  # someone may look at the file with the sqlite3 shell
     "PRAGMA journal_mode = WAL",  # readers beside the writer, one sync a commit
     "PRAGMA synchronous = FULL",  # WAL defaults to losing the last commits on power cut
-    "PRAGMA wal_autocheckpoint = 1000",  # pages; a log that starts over soon is overwritten, which syncs faster than growing
+    f"PRAGMA wal_autocheckpoint = {4 * CHECKPOINT_PAGES}",  # in a commit's own time: only if there is no quieter one
     "PRAGMA cache_size = -32768",  # KiB; enough for the inner pages of both indexes
 )
 
 
-class _Connection(aiosqlite.Connection):
-    """An aiosqlite connection that also runs a whole function on its thread: one hop, however many statements."""
-
-    def __init__(self, connector: Callable[[], sqlite3.Connection]) -> None:
-        super().__init__(connector, 64)
-        self._under_way: set[object] = set()
-
-    @property
-    def idle(self) -> bool:
-        """Whether nothing is waiting for the thread or running there, so that any thread may use the connection."""
-        return not self._under_way
-
-    async def run(
-        self, function: Callable[Concatenate[sqlite3.Connection, _P], _T], *args: _P.args, **kwargs: _P.kwargs
-    ) -> _T:
-        """Call `function(connection, ...)` on the connection's thread. Cancelling the await does not stop it."""
-        work = object()
-
-        def call() -> _T:
-            try:
-                return function(self._conn, *args, **kwargs)
-            finally:
-                self._under_way.discard(work)
-
-        self._under_way.add(work)
-        result: _T = await self._execute(call)  # type: ignore[no-untyped-call]
-        return result
-
-    async def ended(self) -> None:
-        """Wait for the thread of a connection that could not be made: it must not speak to a loop that is gone."""
-        await asyncio.to_thread(self._thread.join)
-
-
 class SqliteStore:
-    """`Store` in the SQLite file `path`, or in memory for ":memory:" (nothing survives; for tests and trials)."""
+    """`Store` in the SQLite file `path`, or in memory for ":memory:" (nothing survives; for tests and trials).
+
+    `at_once_operations_max` and `at_once_seconds_max` say how long the event loop may be held up by a commit: it takes as long as
+    gRPC can spare when there is a server on the loop, and longer when there is none.
+    """
 
     shared = False
     lanes = 1
@@ -102,16 +76,22 @@ class SqliteStore:
         path: str | Path,
         *,
         accounts_max: int = 100_000,
+        at_once_operations_max: int = AT_ONCE_OPERATIONS_MAX,
+        at_once_seconds_max: float = AT_ONCE_SECONDS_MAX,
         connect: Callable[..., sqlite3.Connection] = sqlite3.connect,
     ) -> None:
         self._place = str(path)
         self._accounts_max = accounts_max
+        self._at_once_operations_max = at_once_operations_max
+        self._at_once_seconds_max = at_once_seconds_max
         self._connect = connect
         self._lock = None if self._place == MEMORY else LockFile(Path(path))
-        self._connection: _Connection | None = None
-        self._reader: _Connection | None = None
+        self._connection: Connection | None = None
+        self._reader: Connection | None = None
         self._writer: Writer | None = None
         self._slow_until_seconds = 0.0
+        self._pages = 0
+        self._checkpoint: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
         """See `Store.open`: also takes the lock file and makes the folder."""
@@ -150,26 +130,49 @@ class SqliteStore:
         """See `Store.commit`."""
         connection, writer = self._active()
         try:
-            return await connection.run(lambda _: writer.commit(commands, now_us))
+            outcomes = await connection.run(lambda _: writer.commit(commands, now_us))
         except Exception as error:
             await self._stop()
             raise StoreUnavailable(str(error)) from error
+        self._count_pages(len(commands))
+        return outcomes
 
     def commit_at_once(self, commands: Sequence[Command], now_us: int) -> list[Outcome] | None:
         """See `Store.commit_at_once`: beside a busy event loop, a commit on a thread takes four times as long."""
         connection, writer = self._active()
         started = time.monotonic()
-        if not connection.idle or len(commands) > _AT_ONCE_OPERATIONS_MAX or started < self._slow_until_seconds:
+        if not connection.idle or len(commands) > self._at_once_operations_max or started < self._slow_until_seconds:
             return None
         try:
-            return writer.commit(commands, now_us)
+            outcomes = writer.commit(commands, now_us)
         except Exception as error:
             self._writer = None  # what it holds may be ahead of what is durable; the connections are closed by `reopen`
             raise StoreUnavailable(str(error)) from error
         finally:
             ended = time.monotonic()
-            if ended - started > _SLOW_SECONDS:
+            if ended - started > self._at_once_seconds_max:
                 self._slow_until_seconds = ended + _SLOW_PAUSE_SECONDS
+        self._count_pages(len(commands))
+        return outcomes
+
+    def _count_pages(self, operations: int) -> None:
+        """Have the log copied into the file when it has taken in enough."""
+        self._pages += 2 + operations // _ENTRIES_A_PAGE
+        if self._pages >= CHECKPOINT_PAGES and self._checkpoint is None and self._lock:
+            self._pages = 0
+            self._checkpoint = asyncio.get_running_loop().create_task(self._copy_log(), name="checkpoint")
+
+    async def _copy_log(self) -> None:
+        """Commits meanwhile wait behind this on the connection's thread; everything else goes on."""
+        try:
+            connection, _ = self._active()
+            await connection.run(lambda connection: connection.execute("PRAGMA wal_checkpoint(PASSIVE)").close())
+        except (sqlite3.Error, ValueError, StoreUnavailable) as error:
+            # What a failed sync leaves is not to be built upon: the next commit fails, and the ledger starts over.
+            log.warning("copying the write-ahead log failed: %s", error)
+            self._writer = None
+        finally:
+            self._checkpoint = None
 
     def lane_of(self, user_id: str) -> int:
         """See `Store.lane_of`."""
@@ -212,6 +215,13 @@ class SqliteStore:
         except (sqlite3.Error, CardError) as error:
             raise StoreUnavailable(str(error)) from error
 
+    async def rate_card_count(self) -> int:
+        """See `Store.rate_card_count`."""
+        try:
+            return await self._active()[0].run(count_cards)
+        except sqlite3.Error as error:
+            raise StoreUnavailable(str(error)) from error
+
     async def add_rate_cards(self, cards: Sequence[RateCard]) -> bool:
         """See `Store.add_rate_cards`."""
         try:
@@ -244,7 +254,7 @@ class SqliteStore:
         except (sqlite3.Error, ValueError) as error:
             raise StoreUnavailable(str(error)) from error
 
-    def _active(self) -> tuple[_Connection, Writer]:
+    def _active(self) -> tuple[Connection, Writer]:
         if self._connection is None or self._writer is None:
             raise StoreUnavailable("the database is closed")
         return self._connection, self._writer
@@ -256,8 +266,8 @@ class SqliteStore:
             uri = f"file:{quote(self._place)}?mode=ro"
             self._reader = await self._connected(uri, uri=True)
 
-    async def _connected(self, database: str, **options: bool) -> _Connection:
-        connection = _Connection(partial(self._connect, database, **_CONNECT, **options))
+    async def _connected(self, database: str, **options: bool) -> Connection:
+        connection = Connection(partial(self._connect, database, **_CONNECT, **options))
         try:
             await connection
         except BaseException:
@@ -267,6 +277,8 @@ class SqliteStore:
 
     async def _stop(self) -> None:
         """Close what is open. What was held in memory goes with it: it may be ahead of what is durable."""
+        if self._checkpoint and self._checkpoint is not asyncio.current_task():
+            await asyncio.wait([self._checkpoint])
         connections = [connection for connection in (self._reader, self._connection) if connection]
         self._reader = self._connection = self._writer = None
         for connection in connections:  # the writer last: it takes the write-ahead log with it

@@ -33,10 +33,11 @@ class Accounts:
 
     def put_ahead(self, accounts: Mapping[str, Held], entry_id: int) -> None:
         """Take in accounts that entries from `entry_id` on put ahead of their rows."""
-        for user_id, held in accounts.items():
-            self._ahead[user_id] = held
-            self._ahead_since_entry_id.setdefault(user_id, entry_id)
-            self._clean.pop(user_id, None)
+        self._ahead.update(accounts)
+        since = self._ahead_since_entry_id
+        since.update(dict.fromkeys([user_id for user_id in accounts if user_id not in since], entry_id))
+        for user_id in accounts.keys() & self._clean.keys():
+            del self._clean[user_id]
 
     def put_clean(self, accounts: Mapping[str, Held]) -> None:
         """Take in accounts that equal their rows; the ones used longest ago make room."""

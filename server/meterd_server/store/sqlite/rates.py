@@ -18,6 +18,12 @@ def read_cards(connection: sqlite3.Connection) -> list[RateCard]:
     return [card_from_json(text) for (text,) in connection.execute("SELECT card FROM rate_card")]
 
 
+def count_cards(connection: sqlite3.Connection) -> int:
+    """How many cards are kept."""
+    count: int = connection.execute("SELECT count(*) FROM rate_card").fetchone()[0]
+    return count
+
+
 def add_cards(connection: sqlite3.Connection, cards: Sequence[RateCard]) -> bool:
     """Keep cards in one transaction; False, and none is kept, when a key is taken."""
     connection.execute("BEGIN IMMEDIATE")

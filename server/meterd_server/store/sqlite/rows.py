@@ -1,18 +1,31 @@
-"""How an entry and an account stand in a row: the compact forms, both ways."""
+"""How an entry and an account stand in a row: the compact forms, both ways.
+
+sqlite3 binds an int, a str or a bytearray as it is. For anything else (a None, bytes, an enum) it first looks whether somebody
+has registered an adapter, which takes as long as inserting a third of the row.
+"""
 
 from __future__ import annotations
 
 import re
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
 from meterd_server.model import Account, Entry, EntryKind
 from meterd_server.store.texts import labels_of, labels_text, usage_of, usage_text
 
-ENTRY_COLUMNS = (
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+PLAIN_ENTRY_COLUMNS = (
     "entry_id, account_id, version, previous_entry_id, kind, amount_microcents, balance_microcents, request_id, fingerprint, "
-    "service, labels, occur_time_us, record_time_us, residue_picocents, usage"
+    "service, record_time_us, residue_picocents"
 )
+"""The columns that every entry has."""
+
+ENTRY_COLUMNS = f"{PLAIN_ENTRY_COLUMNS}, labels, occur_time_us, usage"
+
+_PLAIN_LENGTH = len(PLAIN_ENTRY_COLUMNS.split(","))
+_NOTHING_MORE = (None, None, None)
 ACCOUNT_COLUMNS = (
     "account_id, version, last_entry_id, funded_microcents, spent_microcents, record_time_us, residue_picocents"
 )
@@ -28,10 +41,10 @@ class Held(NamedTuple):
     account: Account
 
 
-def pack_request_id(request_id: str) -> bytes | str:
+def pack_request_id(request_id: str) -> bytearray | str:
     """16 bytes for a UUID in canonical lower-case form, else the text itself: less than half the index for what clients send."""
     if len(request_id) == 36 and _canonical_uuid(request_id):
-        return bytes.fromhex(request_id.replace("-", ""))
+        return bytearray.fromhex(request_id.replace("-", ""))
     return request_id
 
 
@@ -41,30 +54,39 @@ def unpack_request_id(packed: bytes | str) -> str:
 
 
 def entry_row(entry_id: int, account_id: int, previous_entry_id: int, entry: Entry) -> tuple[Any, ...]:
-    """The values for ENTRY_COLUMNS."""
-    return (
+    """The values for ENTRY_COLUMNS; for PLAIN_ENTRY_COLUMNS only, if that is all there is to say."""
+    _, version, kind, amount, balance, request_id, fingerprint, service, labels, occur_time_us, *rest = entry
+    record_time_us, residue_picocents, usage, _ = rest
+    row = (
         entry_id,
         account_id,
-        entry.version,
+        version,
         previous_entry_id,
-        entry.kind,
-        entry.amount_microcents,
-        entry.balance_microcents,
-        pack_request_id(entry.request_id),
-        entry.fingerprint,
-        entry.service or None,
-        labels_text(entry.labels),
-        entry.occur_time_us,
-        entry.record_time_us,
-        entry.residue_picocents,
-        usage_text(entry),
+        int(kind),
+        amount,
+        balance,
+        pack_request_id(request_id),
+        fingerprint,
+        service or None,
+        record_time_us,
+        residue_picocents,
     )
+    if not labels and occur_time_us is None and usage is None:
+        return row
+    return (*row, labels_text(labels), occur_time_us, usage_text(entry))
+
+
+def alike(rows: Sequence[tuple[Any, ...]]) -> tuple[str, Sequence[tuple[Any, ...]]]:
+    """Rows of `entry_row` for one statement: the columns, and the rows with a value for each."""
+    if all(len(row) == _PLAIN_LENGTH for row in rows):
+        return PLAIN_ENTRY_COLUMNS, rows
+    return ENTRY_COLUMNS, [row if len(row) > _PLAIN_LENGTH else (*row, *_NOTHING_MORE) for row in rows]
 
 
 def entry_from_row(user_id: str, row: tuple[Any, ...]) -> Entry:
     """The entry of a row of ENTRY_COLUMNS."""
-    _, _, version, _, kind, amount, balance, request_id, fingerprint, service, labels = row[:11]
-    occur_time_us, record_time_us, residue_picocents, usage = row[11:]
+    _, _, version, _, kind, amount, balance, request_id, fingerprint, service = row[:10]
+    record_time_us, residue_picocents, labels, occur_time_us, usage = row[10:]
     return Entry(
         user_id,
         version,

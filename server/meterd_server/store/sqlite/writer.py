@@ -21,6 +21,7 @@ from meterd_server.store.sqlite.rows import (
     ENTRY_COLUMNS,
     Held,
     account_row,
+    alike,
     entry_from_row,
     entry_row,
     held_from_row,
@@ -95,18 +96,17 @@ class Writer:
 
     def commit(self, commands: Sequence[Command], now_us: int) -> list[Outcome]:
         """Decide and write the batch in one transaction; see `Store.commit`."""
-        held = self._load({command.user_id for command in commands})
-        accounts = {
-            command.user_id: known.account if (known := held.get(command.user_id)) else Account(command.user_id)
-            for command in commands
-        }
+        user_ids = {command.user_id for command in commands}
+        held = self._load(user_ids)
+        accounts = {user_id: known.account for user_id, known in held.items()}
+        accounts |= {user_id: Account(user_id) for user_id in user_ids - held.keys()}
         # Retries are rare, so the batch is first decided as if every request id were new; the unique index tells otherwise.
         # A rejected command writes nothing that could collide: whether it was recorded before has to be asked.
         decision = decide_batch(accounts, {}, commands, now_us)
         rejected = [
             command
             for command, outcome in zip(commands, decision.outcomes, strict=True)
-            if isinstance(outcome, Rejection) and not (isinstance(command, Check) or command.request_id_is_new)
+            if type(outcome) is Rejection and not (isinstance(command, Check) or command.request_id_is_new)
         ]
         if recorded := self._find(held, rejected):
             decision = decide_batch(accounts, recorded, commands, now_us)
@@ -159,22 +159,21 @@ class Writer:
     def _plan(self, decision: BatchDecision, held: dict[str, Held]) -> _Plan:
         first_entry_id = self._last_entry_id + 1
         plan = _Plan([], [], [], {}, first_entry_id)
-        account_ids: dict[str, int] = {}
-        previous: dict[str, int] = {}
+        places: dict[str, tuple[int, int]] = {}
         for user_id in decision.accounts:
             if known := held.get(user_id):
-                account_ids[user_id], previous[user_id] = known.account_id, known.last_entry_id
+                places[user_id] = known[:2]
             else:
-                account_ids[user_id], previous[user_id] = self._last_account_id + len(plan.new_users) + 1, 0
-                plan.new_users.append((account_ids[user_id], user_id))
+                places[user_id] = (self._last_account_id + len(plan.new_users) + 1, 0)
+                plan.new_users.append((places[user_id][0], user_id))
         for entry_id, entry in enumerate(decision.entries, first_entry_id):
-            user_id = entry.user_id
-            plan.entry_rows.append(entry_row(entry_id, account_ids[user_id], previous[user_id], entry))
-            previous[user_id] = entry_id
+            account_id, previous_entry_id = places[entry.user_id]
+            plan.entry_rows.append(entry_row(entry_id, account_id, previous_entry_id, entry))
+            places[entry.user_id] = (account_id, entry_id)
             if entry.version % MARK_EVERY_VERSIONS == 0:
-                plan.marks.append((account_ids[user_id], entry.version, entry_id))
+                plan.marks.append((account_id, entry.version, entry_id))
         for user_id, account in decision.accounts.items():
-            plan.after[user_id] = Held(account_ids[user_id], previous[user_id], account)
+            plan.after[user_id] = Held(*places[user_id], account)
         return plan
 
     def _write(self, plan: _Plan) -> None:
@@ -189,7 +188,7 @@ class Writer:
         """One transaction: the plan's rows, and the account rows of the users in `catch_up`. Then memory follows."""
         caught_up = {user_id: plan.after.get(user_id) or self._must_get(user_id) for user_id in catch_up}
         statements = [
-            *_insert("INSERT", "entry", ENTRY_COLUMNS, plan.entry_rows),
+            *_insert("INSERT", "entry", *alike(plan.entry_rows)),
             *_insert("INSERT", "user", "account_id, user_id", plan.new_users),
             *_insert("INSERT", "entry_mark", "account_id, version, entry_id", plan.marks),
         ]

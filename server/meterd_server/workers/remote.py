@@ -1,0 +1,197 @@
+"""The ledger as a worker sees it: the same methods, carried out by the ledger's process."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+from meterd_server.errors import Overloaded, StoreUnavailable
+from meterd_server.lane import BATCH_OPERATIONS_MAX, Waiter
+from meterd_server.model import Account
+from meterd_server.pricing import card_from_json, card_to_json
+from meterd_server.workers.frames import pack_commands, unpack_entry, unpack_error, unpack_outcomes
+from meterd_server.workers.link import ToLedger
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from meterd_server.model import Command, Entry, Outcome
+    from meterd_server.pricing import RateCard
+    from meterd_server.workers.link import Frame
+
+    Read = Callable[[Any], None]
+    """Takes what an answer holds to those who wait for it."""
+
+
+class RemoteLedger:
+    """`Ledger`, over `send`. What is asked for while the event loop turns once goes in one frame.
+
+    At most `unanswered_max` operations are on their way, and one caller's more: beyond it is `Overloaded`. The ledger's process
+    has a bound of its own, and says so after the command was sent: then the future raises it.
+    """
+
+    def __init__(self, send: Callable[[Frame], None], *, unanswered_max: int) -> None:
+        self._send = send
+        self._unanswered_max = unanswered_max
+        self._loop = asyncio.get_running_loop()
+        self._numbers = count(1)
+        self._waiters: list[Waiter] = []
+        self._lookups: list[tuple[str, asyncio.Future[Account]]] = []
+        self._sent: dict[int, tuple[int, Sequence[asyncio.Future[Any]], Read]] = {}
+        self._unanswered = 0
+        self._turning = False
+        self._stopping = False
+        self._all_answered = asyncio.Event()
+        self._all_answered.set()
+
+    def submit(self, command: Command) -> asyncio.Future[Outcome]:
+        """See `Ledger.submit`. Once it is sent, a command is carried through."""
+        return self._put((command,), alone=True)
+
+    def submit_all(self, commands: Sequence[Command]) -> asyncio.Future[list[Outcome]]:
+        """See `Ledger.submit_all`."""
+        return self._put(commands, alone=False)
+
+    async def account(self, user_id: str) -> Account:
+        """See `Ledger.account`: it is the ledger's process that looks, after this was called."""
+        self._take(1)
+        answer: asyncio.Future[Account] = self._loop.create_future()
+        self._lookups.append((user_id, answer))
+        return await answer
+
+    async def entries(
+        self, user_id: str, *, after_version: int, before_version: int, newest_first: bool, limit: int
+    ) -> list[Entry]:
+        """See `Ledger.entries`."""
+        self._take(1)
+        answer: asyncio.Future[list[Entry]] = self._loop.create_future()
+        options = {
+            "after_version": after_version,
+            "before_version": before_version,
+            "newest_first": newest_first,
+            "limit": limit,
+        }
+        self._ask(1, [answer], partial(_read_entries, answer), ToLedger.ENTRIES, user_id, options)
+        return await answer
+
+    async def rate_cards(self) -> list[RateCard]:
+        """See `Store.rate_cards`."""
+        return [*map(card_from_json, await self._asked(ToLedger.CARDS))]
+
+    async def rate_card_count(self) -> int:
+        """See `Store.rate_card_count`."""
+        count: int = await self._asked(ToLedger.CARD_COUNT)
+        return count
+
+    async def add_rate_cards(self, cards: Sequence[RateCard]) -> bool:
+        """See `Store.add_rate_cards`."""
+        were_free: bool = await self._asked(ToLedger.ADD_CARDS, [*map(card_to_json, cards)])
+        return were_free
+
+    async def _asked(self, *frame: Any) -> Any:  # noqa: ANN401 -- what it is, was asked
+        self._take(1)
+        answer: asyncio.Future[Any] = self._loop.create_future()
+        self._ask(1, [answer], partial(_read_answer, answer), *frame)
+        return await answer
+
+    async def stop(self) -> None:
+        """See `Ledger.stop`."""
+        self._stopping = True
+        self._flush()
+        await self._all_answered.wait()
+
+    def answered(self, number: int, error: str | None, body: Any) -> None:  # noqa: ANN401 -- what it is, was asked
+        """Take an answer of the ledger's process to those who wait for it."""
+        operations, answers, read = self._sent.pop(number)
+        self._unanswered -= operations
+        if not self._sent:
+            self._all_answered.set()
+        if error is None:
+            read(body)
+            return
+        for answer in answers:
+            if not answer.done():
+                answer.set_exception(unpack_error(error))
+
+    def _put(self, commands: Sequence[Command], *, alone: bool) -> asyncio.Future[Any]:
+        self._take(len(commands))
+        waiter = Waiter(commands, self._loop.create_future(), alone)
+        self._waiters.append(waiter)
+        return waiter.answer
+
+    def _take(self, operations: int) -> None:
+        """Count operations in, and see to it that they are sent. Raises `StoreUnavailable` or `Overloaded`."""
+        if self._stopping:
+            raise StoreUnavailable("stopping")
+        if self._unanswered >= self._unanswered_max:
+            raise Overloaded
+        self._unanswered += operations
+        if not self._turning:
+            self._turning = True
+            self._loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._turning = False
+        waiters, self._waiters = self._waiters, []
+        lookups, self._lookups = self._lookups, []
+        part: list[Waiter] = []
+        operations = 0
+        for waiter in waiters:
+            part.append(waiter)
+            operations += len(waiter.commands)
+            if operations >= BATCH_OPERATIONS_MAX:
+                self._send_commands(part, operations)
+                part, operations = [], 0
+        if part:
+            self._send_commands(part, operations)
+        if lookups:
+            answers = [answer for _, answer in lookups]
+            users = [user_id for user_id, _ in lookups]
+            self._ask(len(users), answers, partial(_read_accounts, answers), ToLedger.ACCOUNTS, users)
+
+    def _send_commands(self, waiters: list[Waiter], operations: int) -> None:
+        kept = [waiter for waiter in waiters if not waiter.answer.done()]
+        commands = [command for waiter in kept for command in waiter.commands]
+        self._unanswered -= operations - len(commands)
+        if kept:
+            self._ask(
+                len(commands),
+                [waiter.answer for waiter in kept],
+                partial(_read_outcomes, kept, commands),
+                ToLedger.COMMIT,
+                len(kept),
+                pack_commands(commands),
+            )
+
+    def _ask(self, operations: int, answers: Sequence[asyncio.Future[Any]], read: Read, *frame: Any) -> None:  # noqa: ANN401
+        number = next(self._numbers)
+        self._sent[number] = (operations, answers, read)
+        self._all_answered.clear()
+        self._send((frame[0], number, *frame[1:]))
+
+
+def _read_outcomes(waiters: Sequence[Waiter], commands: Sequence[Command], rows: list[tuple[Any, ...]]) -> None:
+    outcomes = unpack_outcomes(commands, rows)
+    first = 0
+    for waiter in waiters:
+        end = first + len(waiter.commands)
+        waiter.tell(outcomes[first:end])
+        first = end
+
+
+def _read_accounts(answers: Sequence[asyncio.Future[Account]], rows: list[tuple[Any, ...]]) -> None:
+    for answer, row in zip(answers, rows, strict=True):
+        if not answer.done():
+            answer.set_result(Account(*row))
+
+
+def _read_answer(answer: asyncio.Future[Any], body: Any) -> None:  # noqa: ANN401 -- what it is, was asked
+    if not answer.done():
+        answer.set_result(body)
+
+
+def _read_entries(answer: asyncio.Future[list[Entry]], rows: list[tuple[Any, ...]]) -> None:
+    if not answer.done():
+        answer.set_result([unpack_entry(row) for row in rows])
