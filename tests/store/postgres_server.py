@@ -125,5 +125,15 @@ class PostgresServer:
         self.folder.chmod(0o755)
         os.chown(self.folder, nobody.pw_uid, nobody.pw_gid)
         if subprocess.run(["test", "-x", self._programs / "postgres"], check=False, **self._as_user).returncode:
-            shutil.copytree(self._programs.parent, self.folder / "programs")
-            self._programs = self.folder / "programs" / "bin"
+            self._programs = _copied(self._programs, self.folder / "programs")
+
+
+def _copied(programs, target):
+    """Copy a folder of programs with what they load, each where the others look for it; return the copy."""
+    package = programs.parents[1]
+    libraries = package.with_name(f"{package.name}.libs")  # where a wheel keeps the libraries that it brings
+    if libraries.is_dir():
+        shutil.copytree(libraries, target / libraries.name)
+    copy = target / package.name / programs.parent.name
+    shutil.copytree(programs.parent, copy, symlinks=True)
+    return copy / programs.name
