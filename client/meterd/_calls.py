@@ -73,16 +73,28 @@ def record_cost(
     operation = metering_pb2.Operation()
     request = operation.record_cost
     request.user_id = _arguments.text("user_id", user_id)
-    request.request_id = key = _arguments.request_id(request_id)
+    request.request_id = _arguments.request_id(request_id)
     request.cost_microcents = _arguments.integer("cost_microcents", cost_microcents)
     request.service = _arguments.text("service", service)
+    return recording(operation, labels=labels, reject_overdraft=reject_overdraft, occur_time=occur_time)
+
+
+def recording(
+    operation: metering_pb2.Operation,
+    *,
+    labels: Mapping[str, str] | None,
+    reject_overdraft: bool,
+    occur_time: datetime | None,
+) -> Call[Recorded]:
+    """Complete a RecordCost that says who, under which request_id, and what."""
+    request = operation.record_cost
     if labels is not None:
         request.labels.update(_arguments.labels(labels))
     if reject_overdraft:
         request.overdraft_policy = metering_pb2.OVERDRAFT_POLICY_REJECT
     if occur_time is not None:
         request.occur_time.CopyFrom(_arguments.timestamp("occur_time", occur_time))
-    return Call(RECORD_COST, request, _convert.recorded_from, key, operation, "record_cost")
+    return Call(RECORD_COST, request, _convert.recorded_from, request.request_id, operation, "record_cost")
 
 
 def record_funding(

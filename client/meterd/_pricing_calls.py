@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, MutableMapping
 from datetime import datetime
 
 from meterd import _arguments, _convert
-from meterd._calls import CHECK, RECORD_COST, Call
+from meterd._calls import CHECK, Call, recording
 from meterd.types import CheckResult, Quote, RateCard, RateCardPage, RateCardsPut, RateTier, Recorded
 from meterd.v1 import account_pb2, metering_pb2, pricing_pb2
 
@@ -22,15 +22,9 @@ def record_usage(
     operation = metering_pb2.Operation()
     request = operation.record_cost
     request.user_id = _arguments.text("user_id", user_id)
-    request.request_id = key = _arguments.request_id(request_id)
+    request.request_id = _arguments.request_id(request_id)
     request.usage.CopyFrom(usage)
-    if labels is not None:
-        request.labels.update(_arguments.labels(labels))
-    if reject_overdraft:
-        request.overdraft_policy = metering_pb2.OVERDRAFT_POLICY_REJECT
-    if occur_time is not None:
-        request.occur_time.CopyFrom(_arguments.timestamp("occur_time", occur_time))
-    return Call(RECORD_COST, request, _convert.recorded_from, key, operation, "record_cost")
+    return recording(operation, labels=labels, reject_overdraft=reject_overdraft, occur_time=occur_time)
 
 
 def check_usage(user_id: str, usage: account_pb2.Usage) -> Call[CheckResult]:

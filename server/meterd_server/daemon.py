@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -14,7 +13,7 @@ from meterd import new_request_id
 from meterd_server import logs
 from meterd_server.ledger import Ledger
 from meterd_server.prices import Prices
-from meterd_server.process import Background, collect_garbage_rarely, stop_on_signals, take_down
+from meterd_server.process import Background, clock_us, collect_garbage_rarely, stop_on_signals, take_down
 from meterd_server.rpc.handlers import no_log
 from meterd_server.rpc.server import Server
 from meterd_server.rpc.validate import Sources
@@ -96,7 +95,7 @@ async def _serve(settings: Settings, announce: Callable[[str], None], log_call: 
     await store.open()
     following: asyncio.Task[None] | None = None
     try:
-        prices = Prices(store, clock_us=_clock_us)
+        prices = Prices(store, clock_us=clock_us)
         await prices.load()
         if settings.prices:
             log.info("%d new rate cards from %s", await prices.load_file(Path(settings.prices)), settings.prices)
@@ -104,7 +103,7 @@ async def _serve(settings: Settings, announce: Callable[[str], None], log_call: 
             following = asyncio.get_running_loop().create_task(prices.follow())
         ledger = Ledger(
             store,
-            clock_us=_clock_us,
+            clock_us=clock_us,
             # Workers wait for company themselves.
             commit_window_seconds=0 if settings.workers else settings.commit_window_ms / 1000,
             queued_max=settings.max_queued_operations,
@@ -126,7 +125,3 @@ async def _serve(settings: Settings, announce: Callable[[str], None], log_call: 
         await store.close()
     log.info("stopped")
     return 0
-
-
-def _clock_us() -> int:
-    return time.time_ns() // 1000

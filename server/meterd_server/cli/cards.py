@@ -3,15 +3,27 @@
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 
+import typer
 from rich.table import Table
 
 import meterd
+from meterd_server.cli.exits import Exit
 from meterd_server.cli.money import format_picocents
-from meterd_server.cli.output import count, new_table
+from meterd_server.cli.output import complain, complain_about, count, new_table
 from meterd_server.pricing import RateCard, Tier
-from meterd_server.rate_files import format_price
+from meterd_server.rate_files import RateFileError, format_price
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def refused(error: RateFileError, *, as_json: bool) -> typer.Exit:
+    """Say what is wrong with a file of prices, and return the exit for it."""
+    if as_json:
+        complain_about({"reason": "INVALID_ARGUMENT", "problems": [each._asdict() for each in error.problems]})
+    else:
+        for problem in error.problems:
+            complain(str(problem))
+    return typer.Exit(Exit.USAGE)
 
 
 def to_client(card: RateCard) -> meterd.RateCard:

@@ -6,9 +6,9 @@ from typing import Annotated
 import typer
 
 import meterd
-from meterd_server.cli.cards import card_table, card_title, cards_table, from_client, to_client
+from meterd_server.cli.cards import card_table, card_title, cards_table, from_client, refused, to_client
 from meterd_server.cli.exits import Exit
-from meterd_server.cli.output import complain, complain_about, count, print_json, say, show
+from meterd_server.cli.output import complain, count, print_json, say, show
 from meterd_server.cli.session import (
     DEFAULT_ADDRESS,
     DEFAULT_TIMEOUT_SECONDS,
@@ -143,10 +143,5 @@ def read_cards(file: Path, *, as_json: bool) -> tuple[RateCard, ...]:
     try:
         cards = load_cards(file)
     except RateFileError as error:
-        if as_json:
-            complain_about({"reason": "INVALID_ARGUMENT", "problems": [each._asdict() for each in error.problems]})
-        else:
-            for problem in error.problems:
-                complain(str(problem))
-        raise typer.Exit(Exit.USAGE) from None
+        raise refused(error, as_json=as_json) from None
     return cards

@@ -16,8 +16,8 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from meterd_server.cli.exits import Exit
-from meterd_server.cli.output import complain, complain_about, count, new_table, print_json, say, show
+from meterd_server.cli.cards import refused
+from meterd_server.cli.output import count, new_table, print_json, say, show
 from meterd_server.cli.session import JsonOption
 from meterd_server.rate_files import Imported, Problem, RateFileError, Skipped, render_cards
 from meterd_server.rate_files.genai_prices import import_genai_prices
@@ -98,12 +98,7 @@ def import_(
         if output is not None:
             _write(output, imported, source, force=force)
     except RateFileError as error:
-        if as_json:
-            complain_about({"reason": "INVALID_ARGUMENT", "problems": [each._asdict() for each in error.problems]})
-        else:
-            for problem in error.problems:
-                complain(str(problem))
-        raise typer.Exit(Exit.USAGE) from None
+        raise refused(error, as_json=as_json) from None
     services = Counter(card.service for card in imported.cards)
     if as_json:
         skipped = [each._asdict() for each in imported.skipped]

@@ -11,7 +11,6 @@ import ctypes
 import os
 import signal
 import socket
-import time
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -22,7 +21,7 @@ from meterd_server import logs
 from meterd_server.config import Settings
 from meterd_server.errors import StartupError
 from meterd_server.prices import Prices
-from meterd_server.process import Background, collect_garbage_rarely, take_down
+from meterd_server.process import Background, clock_us, collect_garbage_rarely, take_down
 from meterd_server.rpc.handlers import no_log
 from meterd_server.rpc.server import Server
 from meterd_server.rpc.validate import Sources
@@ -77,7 +76,7 @@ class _Worker:
             unanswered_max=2 * settings.max_queued_operations,
             window_seconds=settings.commit_window_ms / 1000,
         )
-        prices = Prices(ledger, clock_us=lambda: time.time_ns() // 1000)
+        prices = Prices(ledger, clock_us=clock_us)
         await prices.load()
         following = asyncio.get_running_loop().create_task(prices.follow())
         server = Server(
