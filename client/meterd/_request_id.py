@@ -34,17 +34,19 @@ class _Generator:
                 self._tail += 1 + self._step_bits(32)
                 if self._tail >> _TAIL_BITS:
                     self._unix_ms, self._tail = self._unix_ms + 1, _random_bits(_TAIL_BITS)
-            return _layout(self._unix_ms, self._tail)
+            tail = self._tail
+            return (
+                self._unix_ms << 80
+                | 0x7 << 76
+                | tail >> _RAND_B_BITS << 64
+                | 0b10 << _RAND_B_BITS
+                | tail & _RAND_B_MASK
+            )
 
 
 def _random_bits(count: int) -> int:
     size_bytes = (count + 7) // 8
     return int.from_bytes(os.urandom(size_bytes)) >> (size_bytes * 8 - count)
-
-
-def _layout(unix_ms: int, tail: int) -> int:
-    rand_a, rand_b = tail >> _RAND_B_BITS, tail & _RAND_B_MASK
-    return unix_ms << 80 | 0x7 << 76 | rand_a << 64 | 0b10 << _RAND_B_BITS | rand_b
 
 
 _generator = _Generator()
