@@ -3,7 +3,7 @@
 import pytest
 
 from meterd_server.errors import Reason
-from meterd_server.model import Account, Applied, PricedUsage, RateCardKey, RecordCost, RecordFunding, Usage
+from meterd_server.model import Account, Applied, GrantTerms, PricedUsage, RateCardKey, RecordCost, RecordFunding, Usage
 from meterd_server.rules import decide, fingerprint, replay
 
 COST = RecordCost("alice", "r1", 1250, "chat", (("model", "café"), ("tier", "pro")), True, -1_000_000)
@@ -37,6 +37,7 @@ SAME_ID_OTHER_REQUEST = [
     (FUNDING, {"expected_funded_microcents": 0}),
     (FUNDING, {"labels": ()}),
     (FUNDING, {"labels": (("label", "cash"),)}),
+    (FUNDING, {"grant": GrantTerms(expire_time_us=0)}),
     (UPDATE, {"amount_microcents": 250}),
     (UPDATE, {"expected_funded_microcents": None}),
     (UPDATE, {"expected_funded_microcents": 999}),

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17meterd/v1/account.proto\x12\tmeterd.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9d\x02\n\x07\x42\x61lance\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x1a\n\x12\x62\x61lance_microcents\x18\x02 \x01(\x03\x12\x17\n\x0fheld_microcents\x18\x03 \x01(\x03\x12\x1c\n\x14\x61vailable_microcents\x18\x04 \x01(\x03\x12\x19\n\x11\x66unded_microcents\x18\x05 \x01(\x03\x12\x18\n\x10spent_microcents\x18\x06 \x01(\x03\x12\x19\n\x11lapsed_microcents\x18\x07 \x01(\x03\x12\x1f\n\x17\x63redit_limit_microcents\x18\x08 \x01(\x03\x12\x11\n\tunlimited\x18\t \x01(\x08\x12\x0f\n\x07version\x18\n \x01(\x03\x12\x19\n\x11residue_picocents\x18\x0b \x01(\x03\"\x90\x01\n\x05Usage\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x34\n\nquantities\x18\x03 \x03(\x0b\x32 .meterd.v1.Usage.QuantitiesEntry\x1a\x31\n\x0fQuantitiesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\">\n\x0bRateCardKey\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\x05\"\xb3\x03\n\x05\x45ntry\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12\"\n\x04kind\x18\x03 \x01(\x0e\x32\x14.meterd.v1.EntryKind\x12\x19\n\x11\x61mount_microcents\x18\x04 \x01(\x03\x12\x1a\n\x12\x62\x61lance_microcents\x18\x05 \x01(\x03\x12\x12\n\nrequest_id\x18\x06 \x01(\t\x12\x0f\n\x07service\x18\x07 \x01(\t\x12,\n\x06labels\x18\x08 \x03(\x0b\x32\x1c.meterd.v1.Entry.LabelsEntry\x12\x1f\n\x05usage\x18\t \x01(\x0b\x32\x10.meterd.v1.Usage\x12.\n\noccur_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0brecord_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\trate_card\x18\x0c \x01(\x0b\x32\x16.meterd.v1.RateCardKey\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01*T\n\tEntryKind\x12\x1a\n\x16\x45NTRY_KIND_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x45NTRY_KIND_COST\x10\x01\x12\x16\n\x12\x45NTRY_KIND_FUNDING\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17meterd/v1/account.proto\x12\tmeterd.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xad\x02\n\x07\x42\x61lance\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x1a\n\x12\x62\x61lance_microcents\x18\x02 \x01(\x03\x12\x17\n\x0fheld_microcents\x18\x03 \x01(\x03\x12\x1c\n\x14\x61vailable_microcents\x18\x04 \x01(\x03\x12\x19\n\x11\x66unded_microcents\x18\x05 \x01(\x03\x12\x18\n\x10spent_microcents\x18\x06 \x01(\x03\x12\x19\n\x11lapsed_microcents\x18\x07 \x01(\x03\x12\x1f\n\x17\x63redit_limit_microcents\x18\x08 \x01(\x03\x12\x11\n\tunlimited\x18\t \x01(\x08\x12\x0f\n\x07version\x18\n \x01(\x03\x12\x19\n\x11residue_picocents\x18\x0b \x01(\x03\x12\x0e\n\x06\x66rozen\x18\x0c \x01(\x08\"\x90\x01\n\x05Usage\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x34\n\nquantities\x18\x03 \x03(\x0b\x32 .meterd.v1.Usage.QuantitiesEntry\x1a\x31\n\x0fQuantitiesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\">\n\x0bRateCardKey\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\x05\"\xf0\x05\n\x05\x45ntry\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12\"\n\x04kind\x18\x03 \x01(\x0e\x32\x14.meterd.v1.EntryKind\x12\x19\n\x11\x61mount_microcents\x18\x04 \x01(\x03\x12\x1a\n\x12\x62\x61lance_microcents\x18\x05 \x01(\x03\x12\x12\n\nrequest_id\x18\x06 \x01(\t\x12\x0f\n\x07service\x18\x07 \x01(\t\x12,\n\x06labels\x18\x08 \x03(\x0b\x32\x1c.meterd.v1.Entry.LabelsEntry\x12\x1f\n\x05usage\x18\t \x01(\x0b\x32\x10.meterd.v1.Usage\x12.\n\noccur_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0brecord_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\trate_card\x18\x0c \x01(\x0b\x32\x16.meterd.v1.RateCardKey\x12+\n\x0breservation\x18\r \x01(\x0b\x32\x16.meterd.v1.Reservation\x12\x17\n\x0fheld_microcents\x18\x0e \x01(\x03\x12\x0f\n\x07overrun\x18\x0f \x01(\x08\x12\x0c\n\x04late\x18\x10 \x01(\x08\x12#\n\x05\x64raws\x18\x11 \x03(\x0b\x32\x14.meterd.v1.GrantDraw\x12/\n\x0b\x65xpire_time\x18\x12 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08priority\x18\x13 \x01(\x05\x12\r\n\x05label\x18\x14 \x01(\t\x12(\n\x06policy\x18\x15 \x01(\x0b\x32\x18.meterd.v1.AccountPolicy\x12\x18\n\x10reversed_version\x18\x16 \x01(\x03\x12\x1b\n\x13reversed_microcents\x18\x17 \x01(\x03\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x9e\x01\n\x05Grant\x12\x0f\n\x07version\x18\x01 \x01(\x03\x12\x19\n\x11\x61mount_microcents\x18\x02 \x01(\x03\x12\x17\n\x0fleft_microcents\x18\x03 \x01(\x03\x12\x10\n\x08priority\x18\x04 \x01(\x05\x12/\n\x0b\x65xpire_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05label\x18\x06 \x01(\t\"0\n\tGrantDraw\x12\x0f\n\x07version\x18\x01 \x01(\x03\x12\x12\n\nmicrocents\x18\x02 \x01(\x03\"S\n\rAccountPolicy\x12\x1f\n\x17\x63redit_limit_microcents\x18\x01 \x01(\x03\x12\x11\n\tunlimited\x18\x02 \x01(\x08\x12\x0e\n\x06\x66rozen\x18\x03 \x01(\x08\"\xb7\x02\n\x0bReservation\x12\x16\n\x0ereservation_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12*\n\x05state\x18\x03 \x01(\x0e\x32\x1b.meterd.v1.ReservationState\x12\x19\n\x11\x61mount_microcents\x18\x04 \x01(\x03\x12\x17\n\x0fheld_microcents\x18\x05 \x01(\x03\x12\x1b\n\x13\x63\x61ptured_microcents\x18\x06 \x01(\x03\x12\x18\n\x10\x66loor_microcents\x18\x07 \x01(\x03\x12&\n\ton_expiry\x18\x08 \x01(\x0e\x32\x13.meterd.v1.OnExpiry\x12/\n\x0b\x65xpire_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07service\x18\n \x01(\t*\x97\x02\n\tEntryKind\x12\x1a\n\x16\x45NTRY_KIND_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x45NTRY_KIND_COST\x10\x01\x12\x16\n\x12\x45NTRY_KIND_FUNDING\x10\x02\x12\x1a\n\x16\x45NTRY_KIND_RESERVATION\x10\x03\x12\x16\n\x12\x45NTRY_KIND_CAPTURE\x10\x04\x12\x16\n\x12\x45NTRY_KIND_RELEASE\x10\x05\x12\x18\n\x14\x45NTRY_KIND_EXTENSION\x10\x06\x12\x15\n\x11\x45NTRY_KIND_EXPIRY\x10\x07\x12\x14\n\x10\x45NTRY_KIND_LAPSE\x10\x08\x12\x17\n\x13\x45NTRY_KIND_REVERSAL\x10\t\x12\x15\n\x11\x45NTRY_KIND_POLICY\x10\n*\xcf\x01\n\x10ReservationState\x12!\n\x1dRESERVATION_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16RESERVATION_STATE_OPEN\x10\x01\x12\x1e\n\x1aRESERVATION_STATE_CAPTURED\x10\x02\x12\x1e\n\x1aRESERVATION_STATE_RELEASED\x10\x03\x12\x1d\n\x19RESERVATION_STATE_EXPIRED\x10\x04\x12\x1d\n\x19RESERVATION_STATE_SETTLED\x10\x05*Y\n\x08OnExpiry\x12\x19\n\x15ON_EXPIRY_UNSPECIFIED\x10\x00\x12\x15\n\x11ON_EXPIRY_RELEASE\x10\x01\x12\x1b\n\x17ON_EXPIRY_CAPTURE_FLOOR\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,18 +36,30 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_USAGE_QUANTITIESENTRY']._serialized_options = b'8\001'
   _globals['_ENTRY_LABELSENTRY']._loaded_options = None
   _globals['_ENTRY_LABELSENTRY']._serialized_options = b'8\001'
-  _globals['_ENTRYKIND']._serialized_start=1008
-  _globals['_ENTRYKIND']._serialized_end=1092
+  _globals['_ENTRYKIND']._serialized_start=1952
+  _globals['_ENTRYKIND']._serialized_end=2231
+  _globals['_RESERVATIONSTATE']._serialized_start=2234
+  _globals['_RESERVATIONSTATE']._serialized_end=2441
+  _globals['_ONEXPIRY']._serialized_start=2443
+  _globals['_ONEXPIRY']._serialized_end=2532
   _globals['_BALANCE']._serialized_start=72
-  _globals['_BALANCE']._serialized_end=357
-  _globals['_USAGE']._serialized_start=360
-  _globals['_USAGE']._serialized_end=504
-  _globals['_USAGE_QUANTITIESENTRY']._serialized_start=455
-  _globals['_USAGE_QUANTITIESENTRY']._serialized_end=504
-  _globals['_RATECARDKEY']._serialized_start=506
-  _globals['_RATECARDKEY']._serialized_end=568
-  _globals['_ENTRY']._serialized_start=571
-  _globals['_ENTRY']._serialized_end=1006
-  _globals['_ENTRY_LABELSENTRY']._serialized_start=961
-  _globals['_ENTRY_LABELSENTRY']._serialized_end=1006
+  _globals['_BALANCE']._serialized_end=373
+  _globals['_USAGE']._serialized_start=376
+  _globals['_USAGE']._serialized_end=520
+  _globals['_USAGE_QUANTITIESENTRY']._serialized_start=471
+  _globals['_USAGE_QUANTITIESENTRY']._serialized_end=520
+  _globals['_RATECARDKEY']._serialized_start=522
+  _globals['_RATECARDKEY']._serialized_end=584
+  _globals['_ENTRY']._serialized_start=587
+  _globals['_ENTRY']._serialized_end=1339
+  _globals['_ENTRY_LABELSENTRY']._serialized_start=1294
+  _globals['_ENTRY_LABELSENTRY']._serialized_end=1339
+  _globals['_GRANT']._serialized_start=1342
+  _globals['_GRANT']._serialized_end=1500
+  _globals['_GRANTDRAW']._serialized_start=1502
+  _globals['_GRANTDRAW']._serialized_end=1550
+  _globals['_ACCOUNTPOLICY']._serialized_start=1552
+  _globals['_ACCOUNTPOLICY']._serialized_end=1635
+  _globals['_RESERVATION']._serialized_start=1638
+  _globals['_RESERVATION']._serialized_end=1949
 # @@protoc_insertion_point(module_scope)

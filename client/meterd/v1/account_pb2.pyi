@@ -32,6 +32,22 @@ class _EntryKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_EntryKind.V
     """A cost was recorded (RecordCost): the amount is negative or 0."""
     ENTRY_KIND_FUNDING: _EntryKind.ValueType  # 2
     """Money came in, or was taken back by an `update` to a lower total (RecordFunding)."""
+    ENTRY_KIND_RESERVATION: _EntryKind.ValueType  # 3
+    """Money was set aside (Reserve): the amount is 0, held grows."""
+    ENTRY_KIND_CAPTURE: _EntryKind.ValueType  # 4
+    """What was reserved for was charged (Capture): the amount is negative or 0."""
+    ENTRY_KIND_RELEASE: _EntryKind.ValueType  # 5
+    """What was held is available again (Release): the amount is 0."""
+    ENTRY_KIND_EXTENSION: _EntryKind.ValueType  # 6
+    """A reservation was kept for longer, or more was set aside (Extend): the amount is 0."""
+    ENTRY_KIND_EXPIRY: _EntryKind.ValueType  # 7
+    """A reservation's time was over: the amount is 0, or what was missing to its floor."""
+    ENTRY_KIND_LAPSE: _EntryKind.ValueType  # 8
+    """A grant's time was over: the amount is what was left of it, negative or 0."""
+    ENTRY_KIND_REVERSAL: _EntryKind.ValueType  # 9
+    """An entry was undone, in part or whole (ReverseEntry): the amount has the opposite sign of that entry's."""
+    ENTRY_KIND_POLICY: _EntryKind.ValueType  # 10
+    """The account's policy was set (SetAccountPolicy): the amount is 0."""
 
 class EntryKind(_EntryKind, metaclass=_EntryKindEnumTypeWrapper):
     """EntryKind says what an entry did."""
@@ -42,7 +58,87 @@ ENTRY_KIND_COST: EntryKind.ValueType  # 1
 """A cost was recorded (RecordCost): the amount is negative or 0."""
 ENTRY_KIND_FUNDING: EntryKind.ValueType  # 2
 """Money came in, or was taken back by an `update` to a lower total (RecordFunding)."""
+ENTRY_KIND_RESERVATION: EntryKind.ValueType  # 3
+"""Money was set aside (Reserve): the amount is 0, held grows."""
+ENTRY_KIND_CAPTURE: EntryKind.ValueType  # 4
+"""What was reserved for was charged (Capture): the amount is negative or 0."""
+ENTRY_KIND_RELEASE: EntryKind.ValueType  # 5
+"""What was held is available again (Release): the amount is 0."""
+ENTRY_KIND_EXTENSION: EntryKind.ValueType  # 6
+"""A reservation was kept for longer, or more was set aside (Extend): the amount is 0."""
+ENTRY_KIND_EXPIRY: EntryKind.ValueType  # 7
+"""A reservation's time was over: the amount is 0, or what was missing to its floor."""
+ENTRY_KIND_LAPSE: EntryKind.ValueType  # 8
+"""A grant's time was over: the amount is what was left of it, negative or 0."""
+ENTRY_KIND_REVERSAL: EntryKind.ValueType  # 9
+"""An entry was undone, in part or whole (ReverseEntry): the amount has the opposite sign of that entry's."""
+ENTRY_KIND_POLICY: EntryKind.ValueType  # 10
+"""The account's policy was set (SetAccountPolicy): the amount is 0."""
 Global___EntryKind: _TypeAlias = EntryKind  # noqa: Y015
+
+class _ReservationState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ReservationStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ReservationState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    RESERVATION_STATE_UNSPECIFIED: _ReservationState.ValueType  # 0
+    """Never sent."""
+    RESERVATION_STATE_OPEN: _ReservationState.ValueType  # 1
+    """Money is held."""
+    RESERVATION_STATE_CAPTURED: _ReservationState.ValueType  # 2
+    """Ended by a final Capture."""
+    RESERVATION_STATE_RELEASED: _ReservationState.ValueType  # 3
+    """Ended by Release."""
+    RESERVATION_STATE_EXPIRED: _ReservationState.ValueType  # 4
+    """Ended because its time was over. What it was for may still be captured, late."""
+    RESERVATION_STATE_SETTLED: _ReservationState.ValueType  # 5
+    """It had expired, and a final Capture came afterwards."""
+
+class ReservationState(_ReservationState, metaclass=_ReservationStateEnumTypeWrapper):
+    """ReservationState says where a reservation stands. It ends once."""
+
+RESERVATION_STATE_UNSPECIFIED: ReservationState.ValueType  # 0
+"""Never sent."""
+RESERVATION_STATE_OPEN: ReservationState.ValueType  # 1
+"""Money is held."""
+RESERVATION_STATE_CAPTURED: ReservationState.ValueType  # 2
+"""Ended by a final Capture."""
+RESERVATION_STATE_RELEASED: ReservationState.ValueType  # 3
+"""Ended by Release."""
+RESERVATION_STATE_EXPIRED: ReservationState.ValueType  # 4
+"""Ended because its time was over. What it was for may still be captured, late."""
+RESERVATION_STATE_SETTLED: ReservationState.ValueType  # 5
+"""It had expired, and a final Capture came afterwards."""
+Global___ReservationState: _TypeAlias = ReservationState  # noqa: Y015
+
+class _OnExpiry:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _OnExpiryEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_OnExpiry.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ON_EXPIRY_UNSPECIFIED: _OnExpiry.ValueType  # 0
+    """The default: as ON_EXPIRY_RELEASE."""
+    ON_EXPIRY_RELEASE: _OnExpiry.ValueType  # 1
+    """What is held is available again."""
+    ON_EXPIRY_CAPTURE_FLOOR: _OnExpiry.ValueType  # 2
+    """What is missing to the floor is charged, and the rest released: a crash after the provider billed is not free. A capture that
+    comes late is charged without what the expiry charged in its place.
+    """
+
+class OnExpiry(_OnExpiry, metaclass=_OnExpiryEnumTypeWrapper):
+    """OnExpiry says what the expiry of a reservation does."""
+
+ON_EXPIRY_UNSPECIFIED: OnExpiry.ValueType  # 0
+"""The default: as ON_EXPIRY_RELEASE."""
+ON_EXPIRY_RELEASE: OnExpiry.ValueType  # 1
+"""What is held is available again."""
+ON_EXPIRY_CAPTURE_FLOOR: OnExpiry.ValueType  # 2
+"""What is missing to the floor is charged, and the rest released: a crash after the provider billed is not free. A capture that
+comes late is charged without what the expiry charged in its place.
+"""
+Global___OnExpiry: _TypeAlias = OnExpiry  # noqa: Y015
 
 @_typing.final
 class Balance(_message.Message):
@@ -64,6 +160,7 @@ class Balance(_message.Message):
     UNLIMITED_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
     RESIDUE_PICOCENTS_FIELD_NUMBER: _builtins.int
+    FROZEN_FIELD_NUMBER: _builtins.int
     user_id: _builtins.str
     """Whose money it is."""
     balance_microcents: _builtins.int
@@ -92,6 +189,8 @@ class Balance(_message.Message):
     """What the user has used but not yet been charged, because it is less than a microcent: 0 to 999,999 picocents
     (10^-12 US cent). It goes into the charge of the next usage, so that the charges of all usage add up to its price.
     """
+    frozen: _builtins.bool
+    """True when nothing new is allowed: Check, Reserve and RecordCost with OVERDRAFT_POLICY_REJECT refuse. Default false."""
     def __init__(
         self,
         *,
@@ -106,10 +205,11 @@ class Balance(_message.Message):
         unlimited: _builtins.bool = ...,
         version: _builtins.int = ...,
         residue_picocents: _builtins.int = ...,
+        frozen: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["available_microcents", b"available_microcents", "balance_microcents", b"balance_microcents", "credit_limit_microcents", b"credit_limit_microcents", "funded_microcents", b"funded_microcents", "held_microcents", b"held_microcents", "lapsed_microcents", b"lapsed_microcents", "residue_picocents", b"residue_picocents", "spent_microcents", b"spent_microcents", "unlimited", b"unlimited", "user_id", b"user_id", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["available_microcents", b"available_microcents", "balance_microcents", b"balance_microcents", "credit_limit_microcents", b"credit_limit_microcents", "frozen", b"frozen", "funded_microcents", b"funded_microcents", "held_microcents", b"held_microcents", "lapsed_microcents", b"lapsed_microcents", "residue_picocents", b"residue_picocents", "spent_microcents", b"spent_microcents", "unlimited", b"unlimited", "user_id", b"user_id", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -238,6 +338,17 @@ class Entry(_message.Message):
     OCCUR_TIME_FIELD_NUMBER: _builtins.int
     RECORD_TIME_FIELD_NUMBER: _builtins.int
     RATE_CARD_FIELD_NUMBER: _builtins.int
+    RESERVATION_FIELD_NUMBER: _builtins.int
+    HELD_MICROCENTS_FIELD_NUMBER: _builtins.int
+    OVERRUN_FIELD_NUMBER: _builtins.int
+    LATE_FIELD_NUMBER: _builtins.int
+    DRAWS_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    PRIORITY_FIELD_NUMBER: _builtins.int
+    LABEL_FIELD_NUMBER: _builtins.int
+    POLICY_FIELD_NUMBER: _builtins.int
+    REVERSED_VERSION_FIELD_NUMBER: _builtins.int
+    REVERSED_MICROCENTS_FIELD_NUMBER: _builtins.int
     user_id: _builtins.str
     """Whose ledger the entry belongs to."""
     version: _builtins.int
@@ -252,6 +363,20 @@ class Entry(_message.Message):
     """The idempotency key of the request that made the entry: the caller's, or the one the server made."""
     service: _builtins.str
     """The metered service as the caller named it; empty when none was given."""
+    held_microcents: _builtins.int
+    """Effect on what is held, in microcents, signed."""
+    overrun: _builtins.bool
+    """True when more was captured than was held: the cost is real, so it is recorded."""
+    late: _builtins.bool
+    """True for a capture that came after the reservation had expired."""
+    priority: _builtins.int
+    """The priority of the funding."""
+    label: _builtins.str
+    """The label of the funding."""
+    reversed_version: _builtins.int
+    """The version of the entry that this one reverses; 0 for other kinds."""
+    reversed_microcents: _builtins.int
+    """How much of that entry is reversed in all, with this entry, in microcents."""
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """The caller's labels, unchanged."""
@@ -274,6 +399,22 @@ class Entry(_message.Message):
     def rate_card(self) -> Global___RateCardKey:
         """Which version of which card the usage was charged by; unset without usage."""
 
+    @_builtins.property
+    def reservation(self) -> Global___Reservation:
+        """The reservation that the entry opened, changed or ended, as it is after this entry; unset for other kinds."""
+
+    @_builtins.property
+    def draws(self) -> _containers.RepeatedCompositeFieldContainer[Global___GrantDraw]:
+        """What was taken from grants, in that order, and what was put back (negative); the rest of the amount is the base's."""
+
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """When the money of this funding expires; unset if it does not."""
+
+    @_builtins.property
+    def policy(self) -> Global___AccountPolicy:
+        """The account's policy after this entry; set for ENTRY_KIND_POLICY only."""
+
     def __init__(
         self,
         *,
@@ -289,11 +430,185 @@ class Entry(_message.Message):
         occur_time: _timestamp_pb2.Timestamp | None = ...,
         record_time: _timestamp_pb2.Timestamp | None = ...,
         rate_card: Global___RateCardKey | None = ...,
+        reservation: Global___Reservation | None = ...,
+        held_microcents: _builtins.int = ...,
+        overrun: _builtins.bool = ...,
+        late: _builtins.bool = ...,
+        draws: _abc.Iterable[Global___GrantDraw] | None = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
+        priority: _builtins.int = ...,
+        label: _builtins.str = ...,
+        policy: Global___AccountPolicy | None = ...,
+        reversed_version: _builtins.int = ...,
+        reversed_microcents: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["occur_time", b"occur_time", "rate_card", b"rate_card", "record_time", b"record_time", "usage", b"usage"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time", "occur_time", b"occur_time", "policy", b"policy", "rate_card", b"rate_card", "record_time", b"record_time", "reservation", b"reservation", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_microcents", b"amount_microcents", "balance_microcents", b"balance_microcents", "kind", b"kind", "labels", b"labels", "occur_time", b"occur_time", "rate_card", b"rate_card", "record_time", b"record_time", "request_id", b"request_id", "service", b"service", "usage", b"usage", "user_id", b"user_id", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_microcents", b"amount_microcents", "balance_microcents", b"balance_microcents", "draws", b"draws", "expire_time", b"expire_time", "held_microcents", b"held_microcents", "kind", b"kind", "label", b"label", "labels", b"labels", "late", b"late", "occur_time", b"occur_time", "overrun", b"overrun", "policy", b"policy", "priority", b"priority", "rate_card", b"rate_card", "record_time", b"record_time", "request_id", b"request_id", "reservation", b"reservation", "reversed_microcents", b"reversed_microcents", "reversed_version", b"reversed_version", "service", b"service", "usage", b"usage", "user_id", b"user_id", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Entry: _TypeAlias = Entry  # noqa: Y015
+
+@_typing.final
+class Grant(_message.Message):
+    """Grant is money that expires: what came in with one funding, and what is left of it. Costs draw from the grant of the lowest
+    priority first, then from the one that expires first, then from the oldest; then from the base, which is the money without expiry.
+    Only the base goes below zero.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERSION_FIELD_NUMBER: _builtins.int
+    AMOUNT_MICROCENTS_FIELD_NUMBER: _builtins.int
+    LEFT_MICROCENTS_FIELD_NUMBER: _builtins.int
+    PRIORITY_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    LABEL_FIELD_NUMBER: _builtins.int
+    version: _builtins.int
+    """The version of the funding's entry."""
+    amount_microcents: _builtins.int
+    """What came in, in microcents."""
+    left_microcents: _builtins.int
+    """What is left of it, in microcents; never negative."""
+    priority: _builtins.int
+    """Lower is drawn from first."""
+    label: _builtins.str
+    """What the funding called it."""
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """When what is left lapses."""
+
+    def __init__(
+        self,
+        *,
+        version: _builtins.int = ...,
+        amount_microcents: _builtins.int = ...,
+        left_microcents: _builtins.int = ...,
+        priority: _builtins.int = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
+        label: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_microcents", b"amount_microcents", "expire_time", b"expire_time", "label", b"label", "left_microcents", b"left_microcents", "priority", b"priority", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Grant: _TypeAlias = Grant  # noqa: Y015
+
+@_typing.final
+class GrantDraw(_message.Message):
+    """GrantDraw says how much of an entry's amount was a grant's."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERSION_FIELD_NUMBER: _builtins.int
+    MICROCENTS_FIELD_NUMBER: _builtins.int
+    version: _builtins.int
+    """The version of the grant's funding entry."""
+    microcents: _builtins.int
+    """What was taken, in microcents; negative: put back."""
+    def __init__(
+        self,
+        *,
+        version: _builtins.int = ...,
+        microcents: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["microcents", b"microcents", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GrantDraw: _TypeAlias = GrantDraw  # noqa: Y015
+
+@_typing.final
+class AccountPolicy(_message.Message):
+    """AccountPolicy is what an account is allowed, whatever is in it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CREDIT_LIMIT_MICROCENTS_FIELD_NUMBER: _builtins.int
+    UNLIMITED_FIELD_NUMBER: _builtins.int
+    FROZEN_FIELD_NUMBER: _builtins.int
+    credit_limit_microcents: _builtins.int
+    """Added to what is available, in microcents, 0 to 2*10^17: how far below zero the user may go where funds are enforced."""
+    unlimited: _builtins.bool
+    """Funds are not enforced: Check always allows, Reserve and OVERDRAFT_POLICY_REJECT never find too little. Costs are still recorded."""
+    frozen: _builtins.bool
+    """Nothing new is allowed; incurred costs are still recorded."""
+    def __init__(
+        self,
+        *,
+        credit_limit_microcents: _builtins.int = ...,
+        unlimited: _builtins.bool = ...,
+        frozen: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["credit_limit_microcents", b"credit_limit_microcents", "frozen", b"frozen", "unlimited", b"unlimited"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AccountPolicy: _TypeAlias = AccountPolicy  # noqa: Y015
+
+@_typing.final
+class Reservation(_message.Message):
+    """Reservation is money set aside before a cost is known."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESERVATION_ID_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    AMOUNT_MICROCENTS_FIELD_NUMBER: _builtins.int
+    HELD_MICROCENTS_FIELD_NUMBER: _builtins.int
+    CAPTURED_MICROCENTS_FIELD_NUMBER: _builtins.int
+    FLOOR_MICROCENTS_FIELD_NUMBER: _builtins.int
+    ON_EXPIRY_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    SERVICE_FIELD_NUMBER: _builtins.int
+    reservation_id: _builtins.str
+    """The request_id of its Reserve: known to the caller even if the answer was lost. Unique per user."""
+    version: _builtins.int
+    """The version of the entry that opened it."""
+    state: Global___ReservationState.ValueType
+    """Where it stands."""
+    amount_microcents: _builtins.int
+    """All that was ever set aside for it, in microcents."""
+    held_microcents: _builtins.int
+    """What of it still is held, in microcents."""
+    captured_microcents: _builtins.int
+    """What was charged for it, in microcents: by captures and by its expiry."""
+    floor_microcents: _builtins.int
+    """What is charged at least if it expires and on_expiry says so, in microcents."""
+    on_expiry: Global___OnExpiry.ValueType
+    """What its expiry does."""
+    service: _builtins.str
+    """The service it is for; that of its captures."""
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """When it expires, by the server's clock: the entry of the expiry follows within a second or so."""
+
+    def __init__(
+        self,
+        *,
+        reservation_id: _builtins.str = ...,
+        version: _builtins.int = ...,
+        state: Global___ReservationState.ValueType = ...,
+        amount_microcents: _builtins.int = ...,
+        held_microcents: _builtins.int = ...,
+        captured_microcents: _builtins.int = ...,
+        floor_microcents: _builtins.int = ...,
+        on_expiry: Global___OnExpiry.ValueType = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
+        service: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_microcents", b"amount_microcents", "captured_microcents", b"captured_microcents", "expire_time", b"expire_time", "floor_microcents", b"floor_microcents", "held_microcents", b"held_microcents", "on_expiry", b"on_expiry", "reservation_id", b"reservation_id", "service", b"service", "state", b"state", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Reservation: _TypeAlias = Reservation  # noqa: Y015

@@ -61,6 +61,30 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """FAILED_PRECONDITION. A rate card would change what earlier usage costs: the same dates or version as a card there is, or an
     earlier date than its last version. No card was taken. The caller gives it a later date.
     """
+    ERROR_REASON_RESERVATION_NOT_FOUND: _ErrorReason.ValueType  # 11
+    """NOT_FOUND, metadata {reservation_id}. The user has no reservation of that id, which may be another user's. The caller fixes the
+    call.
+    """
+    ERROR_REASON_RESERVATION_CLOSED: _ErrorReason.ValueType  # 12
+    """FAILED_PRECONDITION, metadata {reservation_id, state}. The reservation is over; `state` is a ReservationState without its prefix.
+    Nothing was changed. What was used after all is recorded with RecordCost.
+    """
+    ERROR_REASON_TTL_OUT_OF_RANGE: _ErrorReason.ValueType  # 13
+    """INVALID_ARGUMENT, metadata {field, minimum_seconds, maximum_seconds} and google.rpc.BadRequest. A ttl is not within 1 s to 24 h."""
+    ERROR_REASON_FLOOR_OVER_AMOUNT: _ErrorReason.ValueType  # 14
+    """INVALID_ARGUMENT, metadata {amount_microcents, floor_microcents}. The floor is above what is to be reserved."""
+    ERROR_REASON_ACCOUNT_FROZEN: _ErrorReason.ValueType  # 15
+    """FAILED_PRECONDITION. The account is frozen: nothing new is allowed, incurred costs are still recorded. Nothing was changed."""
+    ERROR_REASON_GRANT_EXPIRED: _ErrorReason.ValueType  # 16
+    """INVALID_ARGUMENT, metadata {expire_time_us, now_us}. The money would have expired already."""
+    ERROR_REASON_TOO_MANY_GRANTS: _ErrorReason.ValueType  # 17
+    """FAILED_PRECONDITION, metadata {grants_max}. The user has as many grants as one user may have."""
+    ERROR_REASON_ENTRY_NOT_FOUND: _ErrorReason.ValueType  # 18
+    """NOT_FOUND, metadata {version}. The user has no entry of that version."""
+    ERROR_REASON_ENTRY_NOT_REVERSIBLE: _ErrorReason.ValueType  # 19
+    """FAILED_PRECONDITION, metadata {version, kind}. The entry is neither a cost nor money that came in; a reversal is not reversed."""
+    ERROR_REASON_REVERSAL_OVER_ENTRY: _ErrorReason.ValueType  # 20
+    """FAILED_PRECONDITION, metadata {version, left_microcents, amount_microcents}. More would be reversed than is left of the entry."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason lists the `reason` of the google.rpc.ErrorInfo that every error of this server carries, with domain "meterd". The
@@ -107,4 +131,28 @@ ERROR_REASON_RATE_CARD_CONFLICT: ErrorReason.ValueType  # 10
 """FAILED_PRECONDITION. A rate card would change what earlier usage costs: the same dates or version as a card there is, or an
 earlier date than its last version. No card was taken. The caller gives it a later date.
 """
+ERROR_REASON_RESERVATION_NOT_FOUND: ErrorReason.ValueType  # 11
+"""NOT_FOUND, metadata {reservation_id}. The user has no reservation of that id, which may be another user's. The caller fixes the
+call.
+"""
+ERROR_REASON_RESERVATION_CLOSED: ErrorReason.ValueType  # 12
+"""FAILED_PRECONDITION, metadata {reservation_id, state}. The reservation is over; `state` is a ReservationState without its prefix.
+Nothing was changed. What was used after all is recorded with RecordCost.
+"""
+ERROR_REASON_TTL_OUT_OF_RANGE: ErrorReason.ValueType  # 13
+"""INVALID_ARGUMENT, metadata {field, minimum_seconds, maximum_seconds} and google.rpc.BadRequest. A ttl is not within 1 s to 24 h."""
+ERROR_REASON_FLOOR_OVER_AMOUNT: ErrorReason.ValueType  # 14
+"""INVALID_ARGUMENT, metadata {amount_microcents, floor_microcents}. The floor is above what is to be reserved."""
+ERROR_REASON_ACCOUNT_FROZEN: ErrorReason.ValueType  # 15
+"""FAILED_PRECONDITION. The account is frozen: nothing new is allowed, incurred costs are still recorded. Nothing was changed."""
+ERROR_REASON_GRANT_EXPIRED: ErrorReason.ValueType  # 16
+"""INVALID_ARGUMENT, metadata {expire_time_us, now_us}. The money would have expired already."""
+ERROR_REASON_TOO_MANY_GRANTS: ErrorReason.ValueType  # 17
+"""FAILED_PRECONDITION, metadata {grants_max}. The user has as many grants as one user may have."""
+ERROR_REASON_ENTRY_NOT_FOUND: ErrorReason.ValueType  # 18
+"""NOT_FOUND, metadata {version}. The user has no entry of that version."""
+ERROR_REASON_ENTRY_NOT_REVERSIBLE: ErrorReason.ValueType  # 19
+"""FAILED_PRECONDITION, metadata {version, kind}. The entry is neither a cost nor money that came in; a reversal is not reversed."""
+ERROR_REASON_REVERSAL_OVER_ENTRY: ErrorReason.ValueType  # 20
+"""FAILED_PRECONDITION, metadata {version, left_microcents, amount_microcents}. More would be reversed than is left of the entry."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -25,9 +25,10 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 from meterd.v1 import account_pb2 as meterd_dot_v1_dot_account__pb2
+from meterd.v1 import reservation_pb2 as meterd_dot_v1_dot_reservation__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18meterd/v1/metering.proto\x12\tmeterd.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a\x17meterd/v1/account.proto\"x\n\x0c\x43heckRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x1f\n\x12minimum_microcents\x18\x02 \x01(\x03H\x00\x88\x01\x01\x12\x1f\n\x05usage\x18\x03 \x01(\x0b\x32\x10.meterd.v1.UsageB\x15\n\x13_minimum_microcents\"\x81\x01\n\rCheckResponse\x12\x0f\n\x07\x61llowed\x18\x01 \x01(\x08\x12\x1c\n\x14\x61vailable_microcents\x18\x02 \x01(\x03\x12\x1c\n\x14shortfall_microcents\x18\x03 \x01(\x03\x12#\n\x07\x62\x61lance\x18\x04 \x01(\x0b\x32\x12.meterd.v1.Balance\"\xde\x02\n\x11RecordCostRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x19\n\x0f\x63ost_microcents\x18\x03 \x01(\x03H\x00\x12!\n\x05usage\x18\x04 \x01(\x0b\x32\x10.meterd.v1.UsageH\x00\x12\x0f\n\x07service\x18\x05 \x01(\t\x12\x38\n\x06labels\x18\x06 \x03(\x0b\x32(.meterd.v1.RecordCostRequest.LabelsEntry\x12\x34\n\x10overdraft_policy\x18\x07 \x01(\x0e\x32\x1a.meterd.v1.OverdraftPolicy\x12.\n\noccur_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x06\n\x04\x63ost\"l\n\x12RecordCostResponse\x12\x1f\n\x05\x65ntry\x18\x01 \x01(\x0b\x32\x10.meterd.v1.Entry\x12#\n\x07\x62\x61lance\x18\x02 \x01(\x0b\x32\x12.meterd.v1.Balance\x12\x10\n\x08replayed\x18\x03 \x01(\x08\"M\n\rFundingUpdate\x12\x1d\n\x15old_amount_microcents\x18\x01 \x01(\x03\x12\x1d\n\x15new_amount_microcents\x18\x02 \x01(\x03\"\xfb\x01\n\x14RecordFundingRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x1b\n\x11\x61mount_microcents\x18\x03 \x01(\x03H\x00\x12*\n\x06update\x18\x04 \x01(\x0b\x32\x18.meterd.v1.FundingUpdateH\x00\x12;\n\x06labels\x18\x06 \x03(\x0b\x32+.meterd.v1.RecordFundingRequest.LabelsEntry\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\t\n\x07\x66unding\"o\n\x15RecordFundingResponse\x12\x1f\n\x05\x65ntry\x18\x01 \x01(\x0b\x32\x10.meterd.v1.Entry\x12#\n\x07\x62\x61lance\x18\x02 \x01(\x0b\x32\x12.meterd.v1.Balance\x12\x10\n\x08replayed\x18\x03 \x01(\x08\"\xb2\x01\n\tOperation\x12(\n\x05\x63heck\x18\x01 \x01(\x0b\x32\x17.meterd.v1.CheckRequestH\x00\x12\x33\n\x0brecord_cost\x18\x02 \x01(\x0b\x32\x1c.meterd.v1.RecordCostRequestH\x00\x12\x39\n\x0erecord_funding\x18\x03 \x01(\x0b\x32\x1f.meterd.v1.RecordFundingRequestH\x00\x42\x0b\n\toperation\"\xde\x01\n\x0fOperationResult\x12)\n\x05\x63heck\x18\x01 \x01(\x0b\x32\x18.meterd.v1.CheckResponseH\x00\x12\x34\n\x0brecord_cost\x18\x02 \x01(\x0b\x32\x1d.meterd.v1.RecordCostResponseH\x00\x12:\n\x0erecord_funding\x18\x03 \x01(\x0b\x32 .meterd.v1.RecordFundingResponseH\x00\x12$\n\x06status\x18\x0f \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x08\n\x06result\"8\n\x0c\x42\x61tchRequest\x12(\n\noperations\x18\x01 \x03(\x0b\x32\x14.meterd.v1.Operation\"<\n\rBatchResponse\x12+\n\x07results\x18\x01 \x03(\x0b\x32\x1a.meterd.v1.OperationResult\"9\n\rStreamRequest\x12(\n\noperations\x18\x01 \x03(\x0b\x32\x14.meterd.v1.Operation\"=\n\x0eStreamResponse\x12+\n\x07results\x18\x01 \x03(\x0b\x32\x1a.meterd.v1.OperationResult*l\n\x0fOverdraftPolicy\x12 \n\x1cOVERDRAFT_POLICY_UNSPECIFIED\x10\x00\x12\x1a\n\x16OVERDRAFT_POLICY_ALLOW\x10\x01\x12\x1b\n\x17OVERDRAFT_POLICY_REJECT\x10\x02\x32\xeb\x02\n\x0fMeteringService\x12:\n\x05\x43heck\x12\x17.meterd.v1.CheckRequest\x1a\x18.meterd.v1.CheckResponse\x12I\n\nRecordCost\x12\x1c.meterd.v1.RecordCostRequest\x1a\x1d.meterd.v1.RecordCostResponse\x12R\n\rRecordFunding\x12\x1f.meterd.v1.RecordFundingRequest\x1a .meterd.v1.RecordFundingResponse\x12:\n\x05\x42\x61tch\x12\x17.meterd.v1.BatchRequest\x1a\x18.meterd.v1.BatchResponse\x12\x41\n\x06Stream\x12\x18.meterd.v1.StreamRequest\x1a\x19.meterd.v1.StreamResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18meterd/v1/metering.proto\x12\tmeterd.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a\x17meterd/v1/account.proto\x1a\x1bmeterd/v1/reservation.proto\"x\n\x0c\x43heckRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x1f\n\x12minimum_microcents\x18\x02 \x01(\x03H\x00\x88\x01\x01\x12\x1f\n\x05usage\x18\x03 \x01(\x0b\x32\x10.meterd.v1.UsageB\x15\n\x13_minimum_microcents\"\x81\x01\n\rCheckResponse\x12\x0f\n\x07\x61llowed\x18\x01 \x01(\x08\x12\x1c\n\x14\x61vailable_microcents\x18\x02 \x01(\x03\x12\x1c\n\x14shortfall_microcents\x18\x03 \x01(\x03\x12#\n\x07\x62\x61lance\x18\x04 \x01(\x0b\x32\x12.meterd.v1.Balance\"\xde\x02\n\x11RecordCostRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x19\n\x0f\x63ost_microcents\x18\x03 \x01(\x03H\x00\x12!\n\x05usage\x18\x04 \x01(\x0b\x32\x10.meterd.v1.UsageH\x00\x12\x0f\n\x07service\x18\x05 \x01(\t\x12\x38\n\x06labels\x18\x06 \x03(\x0b\x32(.meterd.v1.RecordCostRequest.LabelsEntry\x12\x34\n\x10overdraft_policy\x18\x07 \x01(\x0e\x32\x1a.meterd.v1.OverdraftPolicy\x12.\n\noccur_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x06\n\x04\x63ost\"l\n\x12RecordCostResponse\x12\x1f\n\x05\x65ntry\x18\x01 \x01(\x0b\x32\x10.meterd.v1.Entry\x12#\n\x07\x62\x61lance\x18\x02 \x01(\x0b\x32\x12.meterd.v1.Balance\x12\x10\n\x08replayed\x18\x03 \x01(\x08\"M\n\rFundingUpdate\x12\x1d\n\x15old_amount_microcents\x18\x01 \x01(\x03\x12\x1d\n\x15new_amount_microcents\x18\x02 \x01(\x03\"\xcd\x02\n\x14RecordFundingRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x1b\n\x11\x61mount_microcents\x18\x03 \x01(\x03H\x00\x12*\n\x06update\x18\x04 \x01(\x0b\x32\x18.meterd.v1.FundingUpdateH\x00\x12;\n\x06labels\x18\x06 \x03(\x0b\x32+.meterd.v1.RecordFundingRequest.LabelsEntry\x12/\n\x0b\x65xpire_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08priority\x18\x08 \x01(\x05\x12\r\n\x05label\x18\t \x01(\t\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\t\n\x07\x66unding\"o\n\x15RecordFundingResponse\x12\x1f\n\x05\x65ntry\x18\x01 \x01(\x0b\x32\x10.meterd.v1.Entry\x12#\n\x07\x62\x61lance\x18\x02 \x01(\x0b\x32\x12.meterd.v1.Balance\x12\x10\n\x08replayed\x18\x03 \x01(\x08\"\xe8\x02\n\tOperation\x12(\n\x05\x63heck\x18\x01 \x01(\x0b\x32\x17.meterd.v1.CheckRequestH\x00\x12\x33\n\x0brecord_cost\x18\x02 \x01(\x0b\x32\x1c.meterd.v1.RecordCostRequestH\x00\x12\x39\n\x0erecord_funding\x18\x03 \x01(\x0b\x32\x1f.meterd.v1.RecordFundingRequestH\x00\x12,\n\x07reserve\x18\x04 \x01(\x0b\x32\x19.meterd.v1.ReserveRequestH\x00\x12,\n\x07\x63\x61pture\x18\x05 \x01(\x0b\x32\x19.meterd.v1.CaptureRequestH\x00\x12,\n\x07release\x18\x06 \x01(\x0b\x32\x19.meterd.v1.ReleaseRequestH\x00\x12*\n\x06\x65xtend\x18\x07 \x01(\x0b\x32\x18.meterd.v1.ExtendRequestH\x00\x42\x0b\n\toperation\"\x98\x03\n\x0fOperationResult\x12)\n\x05\x63heck\x18\x01 \x01(\x0b\x32\x18.meterd.v1.CheckResponseH\x00\x12\x34\n\x0brecord_cost\x18\x02 \x01(\x0b\x32\x1d.meterd.v1.RecordCostResponseH\x00\x12:\n\x0erecord_funding\x18\x03 \x01(\x0b\x32 .meterd.v1.RecordFundingResponseH\x00\x12-\n\x07reserve\x18\x04 \x01(\x0b\x32\x1a.meterd.v1.ReserveResponseH\x00\x12-\n\x07\x63\x61pture\x18\x05 \x01(\x0b\x32\x1a.meterd.v1.CaptureResponseH\x00\x12-\n\x07release\x18\x06 \x01(\x0b\x32\x1a.meterd.v1.ReleaseResponseH\x00\x12+\n\x06\x65xtend\x18\x07 \x01(\x0b\x32\x19.meterd.v1.ExtendResponseH\x00\x12$\n\x06status\x18\x0f \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x08\n\x06result\"8\n\x0c\x42\x61tchRequest\x12(\n\noperations\x18\x01 \x03(\x0b\x32\x14.meterd.v1.Operation\"<\n\rBatchResponse\x12+\n\x07results\x18\x01 \x03(\x0b\x32\x1a.meterd.v1.OperationResult\"9\n\rStreamRequest\x12(\n\noperations\x18\x01 \x03(\x0b\x32\x14.meterd.v1.Operation\"=\n\x0eStreamResponse\x12+\n\x07results\x18\x01 \x03(\x0b\x32\x1a.meterd.v1.OperationResult*l\n\x0fOverdraftPolicy\x12 \n\x1cOVERDRAFT_POLICY_UNSPECIFIED\x10\x00\x12\x1a\n\x16OVERDRAFT_POLICY_ALLOW\x10\x01\x12\x1b\n\x17OVERDRAFT_POLICY_REJECT\x10\x02\x32\xb0\x05\n\x0fMeteringService\x12:\n\x05\x43heck\x12\x17.meterd.v1.CheckRequest\x1a\x18.meterd.v1.CheckResponse\x12I\n\nRecordCost\x12\x1c.meterd.v1.RecordCostRequest\x1a\x1d.meterd.v1.RecordCostResponse\x12R\n\rRecordFunding\x12\x1f.meterd.v1.RecordFundingRequest\x1a .meterd.v1.RecordFundingResponse\x12@\n\x07Reserve\x12\x19.meterd.v1.ReserveRequest\x1a\x1a.meterd.v1.ReserveResponse\x12@\n\x07\x43\x61pture\x12\x19.meterd.v1.CaptureRequest\x1a\x1a.meterd.v1.CaptureResponse\x12@\n\x07Release\x12\x19.meterd.v1.ReleaseRequest\x1a\x1a.meterd.v1.ReleaseResponse\x12=\n\x06\x45xtend\x12\x18.meterd.v1.ExtendRequest\x1a\x19.meterd.v1.ExtendResponse\x12:\n\x05\x42\x61tch\x12\x17.meterd.v1.BatchRequest\x1a\x18.meterd.v1.BatchResponse\x12\x41\n\x06Stream\x12\x18.meterd.v1.StreamRequest\x1a\x19.meterd.v1.StreamResponse(\x01\x30\x01\x12>\n\x05Meter\x12\x17.meterd.v1.MeterRequest\x1a\x18.meterd.v1.MeterResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,38 +39,38 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RECORDCOSTREQUEST_LABELSENTRY']._serialized_options = b'8\001'
   _globals['_RECORDFUNDINGREQUEST_LABELSENTRY']._loaded_options = None
   _globals['_RECORDFUNDINGREQUEST_LABELSENTRY']._serialized_options = b'8\001'
-  _globals['_OVERDRAFTPOLICY']._serialized_start=1933
-  _globals['_OVERDRAFTPOLICY']._serialized_end=2041
-  _globals['_CHECKREQUEST']._serialized_start=122
-  _globals['_CHECKREQUEST']._serialized_end=242
-  _globals['_CHECKRESPONSE']._serialized_start=245
-  _globals['_CHECKRESPONSE']._serialized_end=374
-  _globals['_RECORDCOSTREQUEST']._serialized_start=377
-  _globals['_RECORDCOSTREQUEST']._serialized_end=727
-  _globals['_RECORDCOSTREQUEST_LABELSENTRY']._serialized_start=674
-  _globals['_RECORDCOSTREQUEST_LABELSENTRY']._serialized_end=719
-  _globals['_RECORDCOSTRESPONSE']._serialized_start=729
-  _globals['_RECORDCOSTRESPONSE']._serialized_end=837
-  _globals['_FUNDINGUPDATE']._serialized_start=839
-  _globals['_FUNDINGUPDATE']._serialized_end=916
-  _globals['_RECORDFUNDINGREQUEST']._serialized_start=919
-  _globals['_RECORDFUNDINGREQUEST']._serialized_end=1170
-  _globals['_RECORDFUNDINGREQUEST_LABELSENTRY']._serialized_start=674
-  _globals['_RECORDFUNDINGREQUEST_LABELSENTRY']._serialized_end=719
-  _globals['_RECORDFUNDINGRESPONSE']._serialized_start=1172
-  _globals['_RECORDFUNDINGRESPONSE']._serialized_end=1283
-  _globals['_OPERATION']._serialized_start=1286
-  _globals['_OPERATION']._serialized_end=1464
-  _globals['_OPERATIONRESULT']._serialized_start=1467
-  _globals['_OPERATIONRESULT']._serialized_end=1689
-  _globals['_BATCHREQUEST']._serialized_start=1691
-  _globals['_BATCHREQUEST']._serialized_end=1747
-  _globals['_BATCHRESPONSE']._serialized_start=1749
-  _globals['_BATCHRESPONSE']._serialized_end=1809
-  _globals['_STREAMREQUEST']._serialized_start=1811
-  _globals['_STREAMREQUEST']._serialized_end=1868
-  _globals['_STREAMRESPONSE']._serialized_start=1870
-  _globals['_STREAMRESPONSE']._serialized_end=1931
-  _globals['_METERINGSERVICE']._serialized_start=2044
-  _globals['_METERINGSERVICE']._serialized_end=2407
+  _globals['_OVERDRAFTPOLICY']._serialized_start=2412
+  _globals['_OVERDRAFTPOLICY']._serialized_end=2520
+  _globals['_CHECKREQUEST']._serialized_start=151
+  _globals['_CHECKREQUEST']._serialized_end=271
+  _globals['_CHECKRESPONSE']._serialized_start=274
+  _globals['_CHECKRESPONSE']._serialized_end=403
+  _globals['_RECORDCOSTREQUEST']._serialized_start=406
+  _globals['_RECORDCOSTREQUEST']._serialized_end=756
+  _globals['_RECORDCOSTREQUEST_LABELSENTRY']._serialized_start=703
+  _globals['_RECORDCOSTREQUEST_LABELSENTRY']._serialized_end=748
+  _globals['_RECORDCOSTRESPONSE']._serialized_start=758
+  _globals['_RECORDCOSTRESPONSE']._serialized_end=866
+  _globals['_FUNDINGUPDATE']._serialized_start=868
+  _globals['_FUNDINGUPDATE']._serialized_end=945
+  _globals['_RECORDFUNDINGREQUEST']._serialized_start=948
+  _globals['_RECORDFUNDINGREQUEST']._serialized_end=1281
+  _globals['_RECORDFUNDINGREQUEST_LABELSENTRY']._serialized_start=703
+  _globals['_RECORDFUNDINGREQUEST_LABELSENTRY']._serialized_end=748
+  _globals['_RECORDFUNDINGRESPONSE']._serialized_start=1283
+  _globals['_RECORDFUNDINGRESPONSE']._serialized_end=1394
+  _globals['_OPERATION']._serialized_start=1397
+  _globals['_OPERATION']._serialized_end=1757
+  _globals['_OPERATIONRESULT']._serialized_start=1760
+  _globals['_OPERATIONRESULT']._serialized_end=2168
+  _globals['_BATCHREQUEST']._serialized_start=2170
+  _globals['_BATCHREQUEST']._serialized_end=2226
+  _globals['_BATCHRESPONSE']._serialized_start=2228
+  _globals['_BATCHRESPONSE']._serialized_end=2288
+  _globals['_STREAMREQUEST']._serialized_start=2290
+  _globals['_STREAMREQUEST']._serialized_end=2347
+  _globals['_STREAMRESPONSE']._serialized_start=2349
+  _globals['_STREAMRESPONSE']._serialized_end=2410
+  _globals['_METERINGSERVICE']._serialized_start=2523
+  _globals['_METERINGSERVICE']._serialized_end=3211
 # @@protoc_insertion_point(module_scope)

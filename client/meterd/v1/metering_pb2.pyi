@@ -11,6 +11,7 @@ from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.rpc import status_pb2 as _status_pb2
 from meterd.v1 import account_pb2 as _account_pb2
+from meterd.v1 import reservation_pb2 as _reservation_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -302,12 +303,21 @@ class RecordFundingRequest(_message.Message):
     AMOUNT_MICROCENTS_FIELD_NUMBER: _builtins.int
     UPDATE_FIELD_NUMBER: _builtins.int
     LABELS_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    PRIORITY_FIELD_NUMBER: _builtins.int
+    LABEL_FIELD_NUMBER: _builtins.int
     user_id: _builtins.str
     """1-128 bytes of UTF-8 without control characters; else INVALID_ARGUMENT."""
     request_id: _builtins.str
     """The idempotency key, as in RecordCostRequest. Best the payment's own id."""
     amount_microcents: _builtins.int
     """Adds this many microcents, 1 to 10^15. 0 or negative: INVALID_ARGUMENT; above: AMOUNT_OUT_OF_RANGE."""
+    priority: _builtins.int
+    """Among grants, which is drawn from first: the lowest; -1,000 to 1,000, else INVALID_ARGUMENT. Default 0. Only with expire_time:
+    the base is always drawn from last.
+    """
+    label: _builtins.str
+    """What the money is called, for people: up to 64 bytes of UTF-8 without control characters."""
     @_builtins.property
     def update(self) -> Global___FundingUpdate:
         """Sets a new total if the old one is still true."""
@@ -315,6 +325,12 @@ class RecordFundingRequest(_message.Message):
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """For reports: up to 16 labels, keys 1-64 bytes, values up to 256 bytes of UTF-8 without control characters."""
+
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """When what is then left of this money lapses, to the microsecond; makes it a grant. Unset: it does not expire. In the past:
+        INVALID_ARGUMENT / GRANT_EXPIRED. Not together with `update`: INVALID_ARGUMENT.
+        """
 
     def __init__(
         self,
@@ -324,10 +340,13 @@ class RecordFundingRequest(_message.Message):
         amount_microcents: _builtins.int = ...,
         update: Global___FundingUpdate | None = ...,
         labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
+        priority: _builtins.int = ...,
+        label: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["amount_microcents", b"amount_microcents", "funding", b"funding", "update", b"update"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["amount_microcents", b"amount_microcents", "expire_time", b"expire_time", "funding", b"funding", "update", b"update"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_microcents", b"amount_microcents", "funding", b"funding", "labels", b"labels", "request_id", b"request_id", "update", b"update", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_microcents", b"amount_microcents", "expire_time", b"expire_time", "funding", b"funding", "label", b"label", "labels", b"labels", "priority", b"priority", "request_id", b"request_id", "update", b"update", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_funding: _TypeAlias = _typing.Literal["amount_microcents", "update"]  # noqa: Y015
     _WhichOneofArgType_funding: _TypeAlias = _typing.Literal["funding", b"funding"]  # noqa: Y015
@@ -378,6 +397,10 @@ class Operation(_message.Message):
     CHECK_FIELD_NUMBER: _builtins.int
     RECORD_COST_FIELD_NUMBER: _builtins.int
     RECORD_FUNDING_FIELD_NUMBER: _builtins.int
+    RESERVE_FIELD_NUMBER: _builtins.int
+    CAPTURE_FIELD_NUMBER: _builtins.int
+    RELEASE_FIELD_NUMBER: _builtins.int
+    EXTEND_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def check(self) -> Global___CheckRequest:
         """As MeteringService.Check."""
@@ -390,18 +413,38 @@ class Operation(_message.Message):
     def record_funding(self) -> Global___RecordFundingRequest:
         """As MeteringService.RecordFunding."""
 
+    @_builtins.property
+    def reserve(self) -> _reservation_pb2.ReserveRequest:
+        """As MeteringService.Reserve."""
+
+    @_builtins.property
+    def capture(self) -> _reservation_pb2.CaptureRequest:
+        """As MeteringService.Capture."""
+
+    @_builtins.property
+    def release(self) -> _reservation_pb2.ReleaseRequest:
+        """As MeteringService.Release."""
+
+    @_builtins.property
+    def extend(self) -> _reservation_pb2.ExtendRequest:
+        """As MeteringService.Extend."""
+
     def __init__(
         self,
         *,
         check: Global___CheckRequest | None = ...,
         record_cost: Global___RecordCostRequest | None = ...,
         record_funding: Global___RecordFundingRequest | None = ...,
+        reserve: _reservation_pb2.ReserveRequest | None = ...,
+        capture: _reservation_pb2.CaptureRequest | None = ...,
+        release: _reservation_pb2.ReleaseRequest | None = ...,
+        extend: _reservation_pb2.ExtendRequest | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["check", b"check", "operation", b"operation", "record_cost", b"record_cost", "record_funding", b"record_funding"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["capture", b"capture", "check", b"check", "extend", b"extend", "operation", b"operation", "record_cost", b"record_cost", "record_funding", b"record_funding", "release", b"release", "reserve", b"reserve"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["check", b"check", "operation", b"operation", "record_cost", b"record_cost", "record_funding", b"record_funding"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["capture", b"capture", "check", b"check", "extend", b"extend", "operation", b"operation", "record_cost", b"record_cost", "record_funding", b"record_funding", "release", b"release", "reserve", b"reserve"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_operation: _TypeAlias = _typing.Literal["check", "record_cost", "record_funding"]  # noqa: Y015
+    _WhichOneofReturnType_operation: _TypeAlias = _typing.Literal["check", "record_cost", "record_funding", "reserve", "capture", "release", "extend"]  # noqa: Y015
     _WhichOneofArgType_operation: _TypeAlias = _typing.Literal["operation", b"operation"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_operation) -> _WhichOneofReturnType_operation | None: ...
 
@@ -416,6 +459,10 @@ class OperationResult(_message.Message):
     CHECK_FIELD_NUMBER: _builtins.int
     RECORD_COST_FIELD_NUMBER: _builtins.int
     RECORD_FUNDING_FIELD_NUMBER: _builtins.int
+    RESERVE_FIELD_NUMBER: _builtins.int
+    CAPTURE_FIELD_NUMBER: _builtins.int
+    RELEASE_FIELD_NUMBER: _builtins.int
+    EXTEND_FIELD_NUMBER: _builtins.int
     STATUS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def check(self) -> Global___CheckResponse:
@@ -430,6 +477,22 @@ class OperationResult(_message.Message):
         """The answer to a RecordFunding."""
 
     @_builtins.property
+    def reserve(self) -> _reservation_pb2.ReserveResponse:
+        """The answer to a Reserve."""
+
+    @_builtins.property
+    def capture(self) -> _reservation_pb2.CaptureResponse:
+        """The answer to a Capture."""
+
+    @_builtins.property
+    def release(self) -> _reservation_pb2.ReleaseResponse:
+        """The answer to a Release."""
+
+    @_builtins.property
+    def extend(self) -> _reservation_pb2.ExtendResponse:
+        """The answer to an Extend."""
+
+    @_builtins.property
     def status(self) -> _status_pb2.Status:
         """Why it failed: never OK, and with google.rpc.ErrorInfo in its details, as every error of this server."""
 
@@ -439,13 +502,17 @@ class OperationResult(_message.Message):
         check: Global___CheckResponse | None = ...,
         record_cost: Global___RecordCostResponse | None = ...,
         record_funding: Global___RecordFundingResponse | None = ...,
+        reserve: _reservation_pb2.ReserveResponse | None = ...,
+        capture: _reservation_pb2.CaptureResponse | None = ...,
+        release: _reservation_pb2.ReleaseResponse | None = ...,
+        extend: _reservation_pb2.ExtendResponse | None = ...,
         status: _status_pb2.Status | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["check", b"check", "record_cost", b"record_cost", "record_funding", b"record_funding", "result", b"result", "status", b"status"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["capture", b"capture", "check", b"check", "extend", b"extend", "record_cost", b"record_cost", "record_funding", b"record_funding", "release", b"release", "reserve", b"reserve", "result", b"result", "status", b"status"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["check", b"check", "record_cost", b"record_cost", "record_funding", b"record_funding", "result", b"result", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["capture", b"capture", "check", b"check", "extend", b"extend", "record_cost", b"record_cost", "record_funding", b"record_funding", "release", b"release", "reserve", b"reserve", "result", b"result", "status", b"status"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_result: _TypeAlias = _typing.Literal["check", "record_cost", "record_funding", "status"]  # noqa: Y015
+    _WhichOneofReturnType_result: _TypeAlias = _typing.Literal["check", "record_cost", "record_funding", "reserve", "capture", "release", "extend", "status"]  # noqa: Y015
     _WhichOneofArgType_result: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_result) -> _WhichOneofReturnType_result | None: ...
 

@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from meterd.v1 import metering_pb2 as meterd_dot_v1_dot_metering__pb2
+from meterd.v1 import reservation_pb2 as meterd_dot_v1_dot_reservation__pb2
 
 GRPC_GENERATED_VERSION = '1.80.0'
 GRPC_VERSION = grpc.__version__
@@ -58,6 +59,26 @@ class MeteringServiceStub(object):
                 request_serializer=meterd_dot_v1_dot_metering__pb2.RecordFundingRequest.SerializeToString,
                 response_deserializer=meterd_dot_v1_dot_metering__pb2.RecordFundingResponse.FromString,
                 _registered_method=True)
+        self.Reserve = channel.unary_unary(
+                '/meterd.v1.MeteringService/Reserve',
+                request_serializer=meterd_dot_v1_dot_reservation__pb2.ReserveRequest.SerializeToString,
+                response_deserializer=meterd_dot_v1_dot_reservation__pb2.ReserveResponse.FromString,
+                _registered_method=True)
+        self.Capture = channel.unary_unary(
+                '/meterd.v1.MeteringService/Capture',
+                request_serializer=meterd_dot_v1_dot_reservation__pb2.CaptureRequest.SerializeToString,
+                response_deserializer=meterd_dot_v1_dot_reservation__pb2.CaptureResponse.FromString,
+                _registered_method=True)
+        self.Release = channel.unary_unary(
+                '/meterd.v1.MeteringService/Release',
+                request_serializer=meterd_dot_v1_dot_reservation__pb2.ReleaseRequest.SerializeToString,
+                response_deserializer=meterd_dot_v1_dot_reservation__pb2.ReleaseResponse.FromString,
+                _registered_method=True)
+        self.Extend = channel.unary_unary(
+                '/meterd.v1.MeteringService/Extend',
+                request_serializer=meterd_dot_v1_dot_reservation__pb2.ExtendRequest.SerializeToString,
+                response_deserializer=meterd_dot_v1_dot_reservation__pb2.ExtendResponse.FromString,
+                _registered_method=True)
         self.Batch = channel.unary_unary(
                 '/meterd.v1.MeteringService/Batch',
                 request_serializer=meterd_dot_v1_dot_metering__pb2.BatchRequest.SerializeToString,
@@ -67,6 +88,11 @@ class MeteringServiceStub(object):
                 '/meterd.v1.MeteringService/Stream',
                 request_serializer=meterd_dot_v1_dot_metering__pb2.StreamRequest.SerializeToString,
                 response_deserializer=meterd_dot_v1_dot_metering__pb2.StreamResponse.FromString,
+                _registered_method=True)
+        self.Meter = channel.stream_stream(
+                '/meterd.v1.MeteringService/Meter',
+                request_serializer=meterd_dot_v1_dot_reservation__pb2.MeterRequest.SerializeToString,
+                response_deserializer=meterd_dot_v1_dot_reservation__pb2.MeterResponse.FromString,
                 _registered_method=True)
 
 
@@ -85,7 +111,8 @@ class MeteringServiceServicer(object):
     def Check(self, request, context):
         """Check says whether the user may afford `minimum_microcents` now. It changes nothing and sees every change that was
         acknowledged before it was sent. A denial is data (`allowed = false`), not an error; an unknown user has 0 available.
-        Check does not set money aside: to deduct only what is covered, use RecordCost with OVERDRAFT_POLICY_REJECT.
+        Check does not set money aside: to deduct only what is covered, use RecordCost with OVERDRAFT_POLICY_REJECT; to be sure of it
+        before the cost is known, Reserve.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -107,6 +134,42 @@ class MeteringServiceServicer(object):
         """RecordFunding records money that came in, or a new funded total as a payment system sees it, exactly once per
         request_id. Fails as RecordCost does, and with ABORTED / FUNDING_CONFLICT when `update.old_amount_microcents` is not the
         account's funded total.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Reserve(self, request, context):
+        """Reserve holds money before the cost is known, so that no other call can spend it: all of the amount, or, with allow_partial,
+        what there is. The reservation ends once: by a final Capture, by Release, or by its expiry, which is an entry like any other.
+
+        Errors, nothing being changed: INVALID_ARGUMENT (also with TTL_OUT_OF_RANGE, FLOOR_OVER_AMOUNT), FAILED_PRECONDITION /
+        INSUFFICIENT_FUNDS, FAILED_PRECONDITION / ACCOUNT_FROZEN, NOT_FOUND / UNKNOWN_RATE, and as RecordCost.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Capture(self, request, context):
+        """Capture charges what the reserved call did cost. The cost is real, so it may be more than what was held (`overrun`), and may come
+        after the expiry (`late`). Errors: NOT_FOUND / RESERVATION_NOT_FOUND, FAILED_PRECONDITION / RESERVATION_CLOSED (released, or a final
+        capture came before), NOT_FOUND / UNKNOWN_RATE, and as RecordCost.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Release(self, request, context):
+        """Release ends a reservation: what is still held is available again. Errors: NOT_FOUND / RESERVATION_NOT_FOUND,
+        FAILED_PRECONDITION / RESERVATION_CLOSED, and as RecordCost.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Extend(self, request, context):
+        """Extend keeps an open reservation for longer, and holds more if asked to. Errors, nothing being changed: NOT_FOUND /
+        RESERVATION_NOT_FOUND, FAILED_PRECONDITION / RESERVATION_CLOSED, and for more to hold those of Reserve.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -134,6 +197,17 @@ class MeteringServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Meter(self, request_iterator, context):
+        """Meter is a session for a cost that grows while the work runs. The first message opens it: a slice of money is reserved. Each
+        report is charged as it comes and answered by what is held for the next: the server refills the slice, or says to stop and why. A
+        caller stays within what was granted last. `close` ends the session; a stream that breaks settles what was reported, and
+        on_expiry says what becomes of the rest. Errors of the stream as a whole: those of Reserve at the opening; those of Capture for a
+        report, which ends the session.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_MeteringServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -152,6 +226,26 @@ def add_MeteringServiceServicer_to_server(servicer, server):
                     request_deserializer=meterd_dot_v1_dot_metering__pb2.RecordFundingRequest.FromString,
                     response_serializer=meterd_dot_v1_dot_metering__pb2.RecordFundingResponse.SerializeToString,
             ),
+            'Reserve': grpc.unary_unary_rpc_method_handler(
+                    servicer.Reserve,
+                    request_deserializer=meterd_dot_v1_dot_reservation__pb2.ReserveRequest.FromString,
+                    response_serializer=meterd_dot_v1_dot_reservation__pb2.ReserveResponse.SerializeToString,
+            ),
+            'Capture': grpc.unary_unary_rpc_method_handler(
+                    servicer.Capture,
+                    request_deserializer=meterd_dot_v1_dot_reservation__pb2.CaptureRequest.FromString,
+                    response_serializer=meterd_dot_v1_dot_reservation__pb2.CaptureResponse.SerializeToString,
+            ),
+            'Release': grpc.unary_unary_rpc_method_handler(
+                    servicer.Release,
+                    request_deserializer=meterd_dot_v1_dot_reservation__pb2.ReleaseRequest.FromString,
+                    response_serializer=meterd_dot_v1_dot_reservation__pb2.ReleaseResponse.SerializeToString,
+            ),
+            'Extend': grpc.unary_unary_rpc_method_handler(
+                    servicer.Extend,
+                    request_deserializer=meterd_dot_v1_dot_reservation__pb2.ExtendRequest.FromString,
+                    response_serializer=meterd_dot_v1_dot_reservation__pb2.ExtendResponse.SerializeToString,
+            ),
             'Batch': grpc.unary_unary_rpc_method_handler(
                     servicer.Batch,
                     request_deserializer=meterd_dot_v1_dot_metering__pb2.BatchRequest.FromString,
@@ -161,6 +255,11 @@ def add_MeteringServiceServicer_to_server(servicer, server):
                     servicer.Stream,
                     request_deserializer=meterd_dot_v1_dot_metering__pb2.StreamRequest.FromString,
                     response_serializer=meterd_dot_v1_dot_metering__pb2.StreamResponse.SerializeToString,
+            ),
+            'Meter': grpc.stream_stream_rpc_method_handler(
+                    servicer.Meter,
+                    request_deserializer=meterd_dot_v1_dot_reservation__pb2.MeterRequest.FromString,
+                    response_serializer=meterd_dot_v1_dot_reservation__pb2.MeterResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -264,6 +363,114 @@ class MeteringService(object):
             _registered_method=True)
 
     @staticmethod
+    def Reserve(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/meterd.v1.MeteringService/Reserve',
+            meterd_dot_v1_dot_reservation__pb2.ReserveRequest.SerializeToString,
+            meterd_dot_v1_dot_reservation__pb2.ReserveResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Capture(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/meterd.v1.MeteringService/Capture',
+            meterd_dot_v1_dot_reservation__pb2.CaptureRequest.SerializeToString,
+            meterd_dot_v1_dot_reservation__pb2.CaptureResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Release(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/meterd.v1.MeteringService/Release',
+            meterd_dot_v1_dot_reservation__pb2.ReleaseRequest.SerializeToString,
+            meterd_dot_v1_dot_reservation__pb2.ReleaseResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Extend(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/meterd.v1.MeteringService/Extend',
+            meterd_dot_v1_dot_reservation__pb2.ExtendRequest.SerializeToString,
+            meterd_dot_v1_dot_reservation__pb2.ExtendResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def Batch(request,
             target,
             options=(),
@@ -307,6 +514,33 @@ class MeteringService(object):
             '/meterd.v1.MeteringService/Stream',
             meterd_dot_v1_dot_metering__pb2.StreamRequest.SerializeToString,
             meterd_dot_v1_dot_metering__pb2.StreamResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Meter(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/meterd.v1.MeteringService/Meter',
+            meterd_dot_v1_dot_reservation__pb2.MeterRequest.SerializeToString,
+            meterd_dot_v1_dot_reservation__pb2.MeterResponse.FromString,
             options,
             channel_credentials,
             insecure,

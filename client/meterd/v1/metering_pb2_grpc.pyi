@@ -6,6 +6,7 @@ isort:skip_file
 from collections import abc as _abc
 from grpc import aio as _aio
 from meterd.v1 import metering_pb2 as _metering_pb2
+from meterd.v1 import reservation_pb2 as _reservation_pb2
 import abc as _abc_1
 import grpc as _grpc
 import sys
@@ -45,7 +46,8 @@ class MeteringServiceStub:
     Check: _grpc.UnaryUnaryMultiCallable[_metering_pb2.CheckRequest, _metering_pb2.CheckResponse]
     """Check says whether the user may afford `minimum_microcents` now. It changes nothing and sees every change that was
     acknowledged before it was sent. A denial is data (`allowed = false`), not an error; an unknown user has 0 available.
-    Check does not set money aside: to deduct only what is covered, use RecordCost with OVERDRAFT_POLICY_REJECT.
+    Check does not set money aside: to deduct only what is covered, use RecordCost with OVERDRAFT_POLICY_REJECT; to be sure of it
+    before the cost is known, Reserve.
     """
     RecordCost: _grpc.UnaryUnaryMultiCallable[_metering_pb2.RecordCostRequest, _metering_pb2.RecordCostResponse]
     """RecordCost records what a use did cost, exactly once per request_id.
@@ -60,6 +62,26 @@ class MeteringServiceStub:
     request_id. Fails as RecordCost does, and with ABORTED / FUNDING_CONFLICT when `update.old_amount_microcents` is not the
     account's funded total.
     """
+    Reserve: _grpc.UnaryUnaryMultiCallable[_reservation_pb2.ReserveRequest, _reservation_pb2.ReserveResponse]
+    """Reserve holds money before the cost is known, so that no other call can spend it: all of the amount, or, with allow_partial,
+    what there is. The reservation ends once: by a final Capture, by Release, or by its expiry, which is an entry like any other.
+
+    Errors, nothing being changed: INVALID_ARGUMENT (also with TTL_OUT_OF_RANGE, FLOOR_OVER_AMOUNT), FAILED_PRECONDITION /
+    INSUFFICIENT_FUNDS, FAILED_PRECONDITION / ACCOUNT_FROZEN, NOT_FOUND / UNKNOWN_RATE, and as RecordCost.
+    """
+    Capture: _grpc.UnaryUnaryMultiCallable[_reservation_pb2.CaptureRequest, _reservation_pb2.CaptureResponse]
+    """Capture charges what the reserved call did cost. The cost is real, so it may be more than what was held (`overrun`), and may come
+    after the expiry (`late`). Errors: NOT_FOUND / RESERVATION_NOT_FOUND, FAILED_PRECONDITION / RESERVATION_CLOSED (released, or a final
+    capture came before), NOT_FOUND / UNKNOWN_RATE, and as RecordCost.
+    """
+    Release: _grpc.UnaryUnaryMultiCallable[_reservation_pb2.ReleaseRequest, _reservation_pb2.ReleaseResponse]
+    """Release ends a reservation: what is still held is available again. Errors: NOT_FOUND / RESERVATION_NOT_FOUND,
+    FAILED_PRECONDITION / RESERVATION_CLOSED, and as RecordCost.
+    """
+    Extend: _grpc.UnaryUnaryMultiCallable[_reservation_pb2.ExtendRequest, _reservation_pb2.ExtendResponse]
+    """Extend keeps an open reservation for longer, and holds more if asked to. Errors, nothing being changed: NOT_FOUND /
+    RESERVATION_NOT_FOUND, FAILED_PRECONDITION / RESERVATION_CLOSED, and for more to hold those of Reserve.
+    """
     Batch: _grpc.UnaryUnaryMultiCallable[_metering_pb2.BatchRequest, _metering_pb2.BatchResponse]
     """Batch carries out many operations in one call, in order, each as its own call would: with its own result or its own
     status, so that one bad operation does not spoil its neighbours. It is no transaction over them. An operation sees what
@@ -73,6 +95,13 @@ class MeteringServiceStub:
     A sender that is faster than the ledger is held up by flow control. Operations of a user are carried out in the order
     sent. What would fail one Batch (too many operations, OVERLOADED, STORE_UNAVAILABLE) is the status of every operation in
     that message, and the stream goes on. It ends OK after the caller has closed its side and everything is answered.
+    """
+    Meter: _grpc.StreamStreamMultiCallable[_reservation_pb2.MeterRequest, _reservation_pb2.MeterResponse]
+    """Meter is a session for a cost that grows while the work runs. The first message opens it: a slice of money is reserved. Each
+    report is charged as it comes and answered by what is held for the next: the server refills the slice, or says to stop and why. A
+    caller stays within what was granted last. `close` ends the session; a stream that breaks settles what was reported, and
+    on_expiry says what becomes of the rest. Errors of the stream as a whole: those of Reserve at the opening; those of Capture for a
+    report, which ends the session.
     """
 
 @_typing.type_check_only
@@ -92,7 +121,8 @@ class MeteringServiceAsyncStub(MeteringServiceStub):
     Check: _aio.UnaryUnaryMultiCallable[_metering_pb2.CheckRequest, _metering_pb2.CheckResponse]  # type: ignore[assignment]
     """Check says whether the user may afford `minimum_microcents` now. It changes nothing and sees every change that was
     acknowledged before it was sent. A denial is data (`allowed = false`), not an error; an unknown user has 0 available.
-    Check does not set money aside: to deduct only what is covered, use RecordCost with OVERDRAFT_POLICY_REJECT.
+    Check does not set money aside: to deduct only what is covered, use RecordCost with OVERDRAFT_POLICY_REJECT; to be sure of it
+    before the cost is known, Reserve.
     """
     RecordCost: _aio.UnaryUnaryMultiCallable[_metering_pb2.RecordCostRequest, _metering_pb2.RecordCostResponse]  # type: ignore[assignment]
     """RecordCost records what a use did cost, exactly once per request_id.
@@ -107,6 +137,26 @@ class MeteringServiceAsyncStub(MeteringServiceStub):
     request_id. Fails as RecordCost does, and with ABORTED / FUNDING_CONFLICT when `update.old_amount_microcents` is not the
     account's funded total.
     """
+    Reserve: _aio.UnaryUnaryMultiCallable[_reservation_pb2.ReserveRequest, _reservation_pb2.ReserveResponse]  # type: ignore[assignment]
+    """Reserve holds money before the cost is known, so that no other call can spend it: all of the amount, or, with allow_partial,
+    what there is. The reservation ends once: by a final Capture, by Release, or by its expiry, which is an entry like any other.
+
+    Errors, nothing being changed: INVALID_ARGUMENT (also with TTL_OUT_OF_RANGE, FLOOR_OVER_AMOUNT), FAILED_PRECONDITION /
+    INSUFFICIENT_FUNDS, FAILED_PRECONDITION / ACCOUNT_FROZEN, NOT_FOUND / UNKNOWN_RATE, and as RecordCost.
+    """
+    Capture: _aio.UnaryUnaryMultiCallable[_reservation_pb2.CaptureRequest, _reservation_pb2.CaptureResponse]  # type: ignore[assignment]
+    """Capture charges what the reserved call did cost. The cost is real, so it may be more than what was held (`overrun`), and may come
+    after the expiry (`late`). Errors: NOT_FOUND / RESERVATION_NOT_FOUND, FAILED_PRECONDITION / RESERVATION_CLOSED (released, or a final
+    capture came before), NOT_FOUND / UNKNOWN_RATE, and as RecordCost.
+    """
+    Release: _aio.UnaryUnaryMultiCallable[_reservation_pb2.ReleaseRequest, _reservation_pb2.ReleaseResponse]  # type: ignore[assignment]
+    """Release ends a reservation: what is still held is available again. Errors: NOT_FOUND / RESERVATION_NOT_FOUND,
+    FAILED_PRECONDITION / RESERVATION_CLOSED, and as RecordCost.
+    """
+    Extend: _aio.UnaryUnaryMultiCallable[_reservation_pb2.ExtendRequest, _reservation_pb2.ExtendResponse]  # type: ignore[assignment]
+    """Extend keeps an open reservation for longer, and holds more if asked to. Errors, nothing being changed: NOT_FOUND /
+    RESERVATION_NOT_FOUND, FAILED_PRECONDITION / RESERVATION_CLOSED, and for more to hold those of Reserve.
+    """
     Batch: _aio.UnaryUnaryMultiCallable[_metering_pb2.BatchRequest, _metering_pb2.BatchResponse]  # type: ignore[assignment]
     """Batch carries out many operations in one call, in order, each as its own call would: with its own result or its own
     status, so that one bad operation does not spoil its neighbours. It is no transaction over them. An operation sees what
@@ -120,6 +170,13 @@ class MeteringServiceAsyncStub(MeteringServiceStub):
     A sender that is faster than the ledger is held up by flow control. Operations of a user are carried out in the order
     sent. What would fail one Batch (too many operations, OVERLOADED, STORE_UNAVAILABLE) is the status of every operation in
     that message, and the stream goes on. It ends OK after the caller has closed its side and everything is answered.
+    """
+    Meter: _aio.StreamStreamMultiCallable[_reservation_pb2.MeterRequest, _reservation_pb2.MeterResponse]  # type: ignore[assignment]
+    """Meter is a session for a cost that grows while the work runs. The first message opens it: a slice of money is reserved. Each
+    report is charged as it comes and answered by what is held for the next: the server refills the slice, or says to stop and why. A
+    caller stays within what was granted last. `close` ends the session; a stream that breaks settles what was reported, and
+    on_expiry says what becomes of the rest. Errors of the stream as a whole: those of Reserve at the opening; those of Capture for a
+    report, which ends the session.
     """
 
 class MeteringServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -142,7 +199,8 @@ class MeteringServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_metering_pb2.CheckResponse, _abc.Awaitable[_metering_pb2.CheckResponse]]:
         """Check says whether the user may afford `minimum_microcents` now. It changes nothing and sees every change that was
         acknowledged before it was sent. A denial is data (`allowed = false`), not an error; an unknown user has 0 available.
-        Check does not set money aside: to deduct only what is covered, use RecordCost with OVERDRAFT_POLICY_REJECT.
+        Check does not set money aside: to deduct only what is covered, use RecordCost with OVERDRAFT_POLICY_REJECT; to be sure of it
+        before the cost is known, Reserve.
         """
 
     @_abc_1.abstractmethod
@@ -171,6 +229,50 @@ class MeteringServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def Reserve(
+        self,
+        request: _reservation_pb2.ReserveRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_reservation_pb2.ReserveResponse, _abc.Awaitable[_reservation_pb2.ReserveResponse]]:
+        """Reserve holds money before the cost is known, so that no other call can spend it: all of the amount, or, with allow_partial,
+        what there is. The reservation ends once: by a final Capture, by Release, or by its expiry, which is an entry like any other.
+
+        Errors, nothing being changed: INVALID_ARGUMENT (also with TTL_OUT_OF_RANGE, FLOOR_OVER_AMOUNT), FAILED_PRECONDITION /
+        INSUFFICIENT_FUNDS, FAILED_PRECONDITION / ACCOUNT_FROZEN, NOT_FOUND / UNKNOWN_RATE, and as RecordCost.
+        """
+
+    @_abc_1.abstractmethod
+    def Capture(
+        self,
+        request: _reservation_pb2.CaptureRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_reservation_pb2.CaptureResponse, _abc.Awaitable[_reservation_pb2.CaptureResponse]]:
+        """Capture charges what the reserved call did cost. The cost is real, so it may be more than what was held (`overrun`), and may come
+        after the expiry (`late`). Errors: NOT_FOUND / RESERVATION_NOT_FOUND, FAILED_PRECONDITION / RESERVATION_CLOSED (released, or a final
+        capture came before), NOT_FOUND / UNKNOWN_RATE, and as RecordCost.
+        """
+
+    @_abc_1.abstractmethod
+    def Release(
+        self,
+        request: _reservation_pb2.ReleaseRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_reservation_pb2.ReleaseResponse, _abc.Awaitable[_reservation_pb2.ReleaseResponse]]:
+        """Release ends a reservation: what is still held is available again. Errors: NOT_FOUND / RESERVATION_NOT_FOUND,
+        FAILED_PRECONDITION / RESERVATION_CLOSED, and as RecordCost.
+        """
+
+    @_abc_1.abstractmethod
+    def Extend(
+        self,
+        request: _reservation_pb2.ExtendRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_reservation_pb2.ExtendResponse, _abc.Awaitable[_reservation_pb2.ExtendResponse]]:
+        """Extend keeps an open reservation for longer, and holds more if asked to. Errors, nothing being changed: NOT_FOUND /
+        RESERVATION_NOT_FOUND, FAILED_PRECONDITION / RESERVATION_CLOSED, and for more to hold those of Reserve.
+        """
+
+    @_abc_1.abstractmethod
     def Batch(
         self,
         request: _metering_pb2.BatchRequest,
@@ -194,6 +296,19 @@ class MeteringServiceServicer(metaclass=_abc_1.ABCMeta):
         A sender that is faster than the ledger is held up by flow control. Operations of a user are carried out in the order
         sent. What would fail one Batch (too many operations, OVERLOADED, STORE_UNAVAILABLE) is the status of every operation in
         that message, and the stream goes on. It ends OK after the caller has closed its side and everything is answered.
+        """
+
+    @_abc_1.abstractmethod
+    def Meter(
+        self,
+        request_iterator: _MaybeAsyncIterator[_reservation_pb2.MeterRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_reservation_pb2.MeterResponse], _abc.AsyncIterator[_reservation_pb2.MeterResponse]]:
+        """Meter is a session for a cost that grows while the work runs. The first message opens it: a slice of money is reserved. Each
+        report is charged as it comes and answered by what is held for the next: the server refills the slice, or says to stop and why. A
+        caller stays within what was granted last. `close` ends the session; a stream that breaks settles what was reported, and
+        on_expiry says what becomes of the rest. Errors of the stream as a whole: those of Reserve at the opening; those of Capture for a
+        report, which ends the session.
         """
 
 def add_MeteringServiceServicer_to_server(servicer: MeteringServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -60,6 +60,7 @@ def service_handler(
         {
             method.name: _handler(method, getattr(service, method.name), log_call, streams)
             for method in descriptor.methods
+            if hasattr(service, method.name)  # of the contract's newest methods, those that are built
         },
     )
 

@@ -32,6 +32,16 @@ CODES: Mapping[Reason, grpc.StatusCode] = {
     Reason.INTERNAL: grpc.StatusCode.INTERNAL,
     Reason.UNKNOWN_RATE: grpc.StatusCode.NOT_FOUND,
     Reason.RATE_CARD_CONFLICT: grpc.StatusCode.FAILED_PRECONDITION,
+    Reason.RESERVATION_NOT_FOUND: grpc.StatusCode.NOT_FOUND,
+    Reason.RESERVATION_CLOSED: grpc.StatusCode.FAILED_PRECONDITION,
+    Reason.TTL_OUT_OF_RANGE: grpc.StatusCode.INVALID_ARGUMENT,
+    Reason.FLOOR_OVER_AMOUNT: grpc.StatusCode.INVALID_ARGUMENT,
+    Reason.ACCOUNT_FROZEN: grpc.StatusCode.FAILED_PRECONDITION,
+    Reason.GRANT_EXPIRED: grpc.StatusCode.INVALID_ARGUMENT,
+    Reason.TOO_MANY_GRANTS: grpc.StatusCode.FAILED_PRECONDITION,
+    Reason.ENTRY_NOT_FOUND: grpc.StatusCode.NOT_FOUND,
+    Reason.ENTRY_NOT_REVERSIBLE: grpc.StatusCode.FAILED_PRECONDITION,
+    Reason.REVERSAL_OVER_ENTRY: grpc.StatusCode.FAILED_PRECONDITION,
 }
 
 _RETRY_OVERLOADED = duration_pb2.Duration(nanos=200_000_000)

@@ -104,7 +104,7 @@ def _new_entry(command: Command, row: Row) -> Applied:
         if priced:
             usage, _, rate_card = priced
     elif type(command) is RecordFunding:
-        user_id, request_id, _, _, labels, _ = command
+        user_id, request_id, _, _, labels, _, _ = command
         kind, service, occur_time_us = EntryKind.FUNDING, "", None
     else:
         raise ValueError("an entry of no command")

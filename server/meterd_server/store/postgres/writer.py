@@ -26,8 +26,8 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 
-from meterd_server.model import Account, Check, Rejection
-from meterd_server.rules import decide_batch
+from meterd_server.model import Account, Rejection
+from meterd_server.rules import decide_batch, may_be_recorded
 from meterd_server.store.postgres.claim import ClaimedError, buckets, write_decision
 from meterd_server.store.postgres.connections import CONNECTION_ERRORS
 from meterd_server.store.postgres.rows import (
@@ -152,9 +152,7 @@ class _Attempt:
             refused = [
                 command
                 for command, outcome in zip(commands, decision.outcomes, strict=True)
-                if isinstance(outcome, Rejection)
-                and command.user_id in locked
-                and not (isinstance(command, Check) or command.request_id_is_new)
+                if isinstance(outcome, Rejection) and command.user_id in locked and may_be_recorded(command)
             ]
             if refused and (recorded := await self._find(connection, refused)):
                 decision = decide_batch(accounts, recorded, commands, self._now_us)
@@ -179,7 +177,7 @@ class _Attempt:
         return {row[0]: account_from_row(row[0], row[1:]) for row in rows}
 
     async def _find(self, connection: Connection, commands: Sequence[Command]) -> dict[RequestKey, Entry]:
-        keys = list({(each.user_id, each.request_id) for each in commands if not isinstance(each, Check)})
+        keys = list({(each.user_id, each.request_id) for each in commands if may_be_recorded(each)})
         users = [user_id for user_id, _ in keys]
         packed = [pack_request_id(request_id) for _, request_id in keys]
         rows = await connection.fetch(self._statements.find, buckets(self._statements, users), users, packed)

@@ -13,8 +13,8 @@ from functools import cache
 from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from meterd_server.model import Account, Check, Rejection
-from meterd_server.rules import apply, decide_batch
+from meterd_server.model import Account, Rejection
+from meterd_server.rules import apply, decide_batch, may_be_recorded
 from meterd_server.store.sqlite.memory import Accounts
 from meterd_server.store.sqlite.rows import (
     ACCOUNT_COLUMNS,
@@ -106,7 +106,7 @@ class Writer:
         rejected = [
             command
             for command, outcome in zip(commands, decision.outcomes, strict=True)
-            if type(outcome) is Rejection and not (isinstance(command, Check) or command.request_id_is_new)
+            if type(outcome) is Rejection and may_be_recorded(command)
         ]
         if recorded := self._find(held, rejected):
             decision = decide_batch(accounts, recorded, commands, now_us)
@@ -150,7 +150,7 @@ class Writer:
     def _find(self, held: dict[str, Held], commands: Iterable[Command]) -> dict[RequestKey, Entry]:
         found = {}
         for command in commands:
-            if not isinstance(command, Check) and (known := held.get(command.user_id)):
+            if may_be_recorded(command) and (known := held.get(command.user_id)):
                 key = (pack_request_id(command.request_id), known.account_id)
                 if row := self._connection.execute(_FIND_REQUEST, key).fetchone():
                     found[command.user_id, command.request_id] = entry_from_row(command.user_id, row)
