@@ -83,7 +83,7 @@ class MemoryLedger:
         return Facts({key: self.reservations[key] for key in wanted.reservations}, originals)
 
     async def users(self, after, limit):
-        """See `MovableStore.users`."""
+        """See `Store.users`."""
         return [self.accounts[user_id] for user_id in sorted(self.accounts) if user_id > (after or "")][:limit]
 
     async def entries(self, user_id, *, after_version, before_version, newest_first, limit):

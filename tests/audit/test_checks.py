@@ -24,7 +24,7 @@ async def found(ledger):
 async def test_a_ledger_that_adds_up():
     """Nothing is found in a ledger that the rules made, and all of it was looked at."""
     done = []
-    assert Summary(2, 22, 4, 2) == await audit_ledger(MemoryLedger(), done.append)
+    assert Summary(2, 22, 4, 2, 1) == await audit_ledger(MemoryLedger(), done.append)
     assert 22 == sum(done)
 
 
@@ -213,5 +213,5 @@ async def test_an_empty_ledger():
     """There is nothing to find in nothing."""
     ledger = MemoryLedger([])
     assert {} == ledger.accounts
-    assert Summary(0, 0, 0, 0) == await audit_ledger(ledger)
+    assert Summary(0, 0, 0, 0, 0) == await audit_ledger(ledger)
     assert Account("ada") == checks.AccountAudit("ada").account

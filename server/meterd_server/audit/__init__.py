@@ -6,6 +6,7 @@ running daemon.
 
 from meterd_server.audit.checks import AccountAudit
 from meterd_server.audit.difference import Difference, DifferenceError
-from meterd_server.audit.walk import Summary, audit_ledger, audit_user
+from meterd_server.audit.walk import Summary, audit_ledger, audit_snapshot
+from meterd_server.audit.watch import DriftWatch
 
-__all__ = ["AccountAudit", "Difference", "DifferenceError", "Summary", "audit_ledger", "audit_user"]
+__all__ = ["AccountAudit", "Difference", "DifferenceError", "DriftWatch", "Summary", "audit_ledger", "audit_snapshot"]

@@ -44,6 +44,7 @@ def serve(
     max_queued_operations: Annotated[int | None, _setting("max_queued_operations", "N")] = None,
     commit_window_ms: Annotated[float | None, _setting("commit_window_ms", "MS")] = None,
     shutdown_grace_seconds: Annotated[float | None, _setting("shutdown_grace_seconds", "SECONDS")] = None,
+    drift_checks: Annotated[bool | None, _setting("drift_checks")] = None,
     workers: Annotated[int | None, _setting("workers", "N")] = None,
 ) -> None:
     """Run the daemon until SIGTERM or Ctrl-C.
