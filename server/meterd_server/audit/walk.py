@@ -98,7 +98,11 @@ async def audit_user(
         if not entries:
             raise DifferenceError(Difference(user_id, at + 1, "the entry of that version", "one", "none"))
         for entry in entries:
-            audit.take(entry)
+            try:
+                audit.take(entry)
+            except (TypeError, AttributeError) as error:  # JSON of another shape than it has to be
+                unlike = Difference(user_id, entry.version, "the entry", "one that can be understood", str(error))
+                raise DifferenceError(unlike) from error
         if kept:
             await kept.compare_finished(audit)
         audit.reservations.finished.clear()

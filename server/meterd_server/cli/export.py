@@ -70,6 +70,7 @@ def export(
         try:
             if file is None:
                 finished(_export(source, user, _writer(form, sys.stdout.buffer), advance))
+                sys.stdout.buffer.flush()
             else:
                 _export_to(file, form, lambda write: finished(_export(source, user, write, advance)), force=force)
         except BrokenPipeError:

@@ -17,7 +17,7 @@ def _setting(key: str, metavar: str | None = None) -> Any:  # noqa: ANN401 - typ
     default = field.get_default(call_default_factory=True, validated_data={})
     names, shown = flag(key), str(default)
     if isinstance(default, bool):
-        names, shown = f"{flag(key)}/--no-{key}", shown.lower()
+        names, shown = f"{flag(key)}/{flag(f'no_{key}')}", shown.lower()
     help_text = f"{field.description} [{variable(key)}; default: {shown}]"
     return typer.Option(names, metavar=metavar, help=help_text, show_default=False)
 

@@ -47,6 +47,24 @@ def check_current(connection: sqlite3.Connection, place: str) -> None:
         )
 
 
+def missing(connection: sqlite3.Connection) -> str:
+    """The first table or index that is not as the schema files make it, by name; empty if all are. More than those may be there."""
+    found = dict(connection.execute(_MADE))
+    return next((name for name, sql in _made().items() if found.get(name) != sql), "")
+
+
+@cache
+def _made() -> dict[str, str]:
+    fresh = sqlite3.connect(":memory:", isolation_level=None)
+    migrate(fresh, ":memory:")
+    made = dict(fresh.execute(_MADE))
+    fresh.close()
+    return made
+
+
+_MADE = "SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY name"
+
+
 def _version(connection: sqlite3.Connection, place: str) -> int:
     """The version of the schema that is there; 0 for a file without one. Raises `StartupError` for what cannot be ours."""
     application_id, version, tables = (

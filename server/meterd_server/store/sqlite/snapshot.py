@@ -18,7 +18,7 @@ from meterd_server.rules import Needs
 from meterd_server.store.reading import Kept, Rows
 from meterd_server.store.sqlite.consequences import read_facts
 from meterd_server.store.sqlite.engine import SqliteStore
-from meterd_server.store.sqlite.schema import check_current
+from meterd_server.store.sqlite.schema import check_current, missing
 from meterd_server.store.sqlite.writer import Writer
 
 if TYPE_CHECKING:
@@ -91,9 +91,11 @@ class SqliteSnapshot(SqliteStore):
             return await connection.run(lambda connection: Rows(*connection.execute(_COUNTS).fetchone()))
 
     async def damage(self) -> str:
-        """See `Snapshot.damage`: tables, indexes and constraints against each other."""
+        """See `Snapshot.damage`: the schema; tables, indexes and constraints against each other."""
         connection, _ = self._active()
         try:
+            if name := await connection.run(missing):
+                return f"{name} is not as the schema has it"
             said = await connection.run(
                 lambda connection: connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
             )
@@ -126,7 +128,7 @@ def _readable() -> Iterator[None]:
     """Whatever a damaged row makes of the reading of it is one thing: it cannot be read."""
     try:
         yield
-    except (sqlite3.Error, ValueError, LookupError, TypeError) as error:
+    except (sqlite3.Error, ValueError, LookupError, TypeError, AttributeError) as error:
         raise StoreUnavailable(f"{type(error).__name__}: {error}") from error
 
 
