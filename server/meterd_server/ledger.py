@@ -39,6 +39,9 @@ class AnyLedger(Protocol):
     ) -> list[Entry]:
         """See `Ledger.entries`."""
 
+    async def users(self, after: str | None, limit: int) -> list[Account]:
+        """See `Ledger.users`."""
+
     async def stop(self) -> None:
         """See `Ledger.stop`."""
 
@@ -100,6 +103,10 @@ class Ledger:
         return await self._store.entries(
             user_id, after_version=after_version, before_version=before_version, newest_first=newest_first, limit=limit
         )
+
+    async def users(self, after: str | None, limit: int) -> list[Account]:
+        """Up to `limit` accounts with at least one entry, in the store's own order, those after the user `after`."""
+        return await self._store.users(after, limit)
 
     async def stop(self) -> None:
         """Take nothing more and wait until everything queued is answered."""

@@ -6,11 +6,12 @@ from typing import Annotated
 import typer
 
 import meterd
-from meterd_server.cli import account_commands, prices_commands, prices_import
+from meterd_server.cli import account_commands, ledger_commands, prices_commands, prices_import
 from meterd_server.cli.bench import bench
 from meterd_server.cli.db_commands import db_app
 from meterd_server.cli.demo import demo
 from meterd_server.cli.exits import EXIT_HELP
+from meterd_server.cli.export import export
 from meterd_server.cli.quote import quote
 from meterd_server.cli.serve import serve
 
@@ -136,6 +137,28 @@ _add(
     "meterd entries ada",
     "meterd entries ada --oldest-first --limit 100",
     "meterd entries ada --all --json | jq -r 'select(.service == \"chat\") | .amount_microcents'",
+)
+_add(
+    ledger_commands.verify,
+    "meterd verify",
+    "meterd verify --db /var/lib/meterd/meterd.sqlite3",
+    "meterd verify --db backup.sqlite3 --json",
+)
+_add(
+    ledger_commands.backup,
+    "meterd backup backup-2026-11-24.sqlite3",
+    "meterd backup --db postgresql://meterd@db/meterd backup.sqlite3 --force",
+)
+_add(
+    ledger_commands.restore,
+    "meterd restore backup.sqlite3 --db /var/lib/meterd/meterd.sqlite3",
+    "meterd restore backup.sqlite3 --db postgresql://meterd@db/meterd",
+)
+_add(
+    export,
+    "meterd export entries.jsonl",
+    "meterd export --user ada --user bob --format csv",
+    "meterd export --db backup.sqlite3 | gzip > entries.jsonl.gz",
 )
 _add(
     prices_commands.load,

@@ -20,11 +20,11 @@ class Exit(IntEnum):
 
 EXIT_HELP: dict[Exit, str] = {
     Exit.DONE: "done, or allowed",
-    Exit.NOT_COVERED: "not allowed, or not covered (INSUFFICIENT_FUNDS)",
+    Exit.NOT_COVERED: "not allowed, not covered (INSUFFICIENT_FUNDS), or a ledger that does not add up (verify)",
     Exit.USAGE: "the command line, the configuration, a file of prices or an argument is wrong",
-    Exit.CONFLICT: "a conflict (REQUEST_ID_REUSED, FUNDING_CONFLICT, UNKNOWN_RATE, RATE_CARD_CONFLICT)",
+    Exit.CONFLICT: "a conflict (REQUEST_ID_REUSED, FUNDING_CONFLICT, UNKNOWN_RATE, RATE_CARD_CONFLICT), or a file in the way",
     Exit.UNREACHABLE: "the daemon cannot be reached, is overloaded or did not answer in time",
-    Exit.CANNOT_START: "the daemon cannot start (port in use, database unusable)",
+    Exit.CANNOT_START: "the daemon cannot start, or a command not use the database (port in use, database unusable)",
     Exit.FAULT: "an internal fault; please report it",
     Exit.INTERRUPTED: "interrupted (Ctrl-C)",
 }

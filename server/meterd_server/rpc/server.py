@@ -29,6 +29,9 @@ LEDGER = ledger_pb2.DESCRIPTOR.services_by_name["LedgerService"]
 PRICING = pricing_pb2.DESCRIPTOR.services_by_name["PricingService"]
 SERVICE_NAMES = (METERING.full_name, LEDGER.full_name, PRICING.full_name)
 
+DRIFT = "meterd.v1.drift"
+"""A health service of its own: NOT_SERVING when an account was found that does not follow from its entries. Calls go on."""
+
 _STATES = {True: health_pb2.HealthCheckResponse.SERVING, False: health_pb2.HealthCheckResponse.NOT_SERVING}
 
 
@@ -85,6 +88,10 @@ class Server:
         """Tell health checks, for the server as a whole ("") and for each service."""
         for name in ("", *SERVICE_NAMES):
             await self._health.set(name, _STATES[serving])
+
+    async def set_drift(self, found: bool) -> None:
+        """Tell health checks of `DRIFT`, which is unknown before: whether an account was found that differs."""
+        await self._health.set(DRIFT, _STATES[not found])
 
     async def leave(self) -> None:
         """Say NOT_SERVING from now on, whatever `set_serving` is told, and read no more of the streams that are open."""

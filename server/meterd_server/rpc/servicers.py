@@ -10,7 +10,7 @@ from meterd_server.errors import Overloaded, StoreUnavailable
 from meterd_server.model import ACCOUNT_MICROCENTS_MAX, Applied, Checked, Outcome
 from meterd_server.rpc import encode, validate
 from meterd_server.rpc.operations import Work
-from meterd_server.rpc.paging import make_token, page_size, read_token
+from meterd_server.rpc.paging import make_token, make_user_token, page_size, read_token, read_user_token
 from meterd_server.rpc.status import RequestError, Violation, from_rejection, invalid_argument
 
 if TYPE_CHECKING:
@@ -123,6 +123,24 @@ class LedgerService:
         )
         for row in page:
             encode.fill_entry(response.entries.add(), row)
+        return response
+
+    async def ListBalances(self, request: ledger_pb2.ListBalancesRequest) -> ledger_pb2.ListBalancesResponse:  # noqa: N802
+        """One page of all users."""
+        size = page_size(request.page_size)
+        after = None
+        if request.page_token:
+            after = read_user_token(request.page_token)
+            if after is None:
+                raise _refuse("page_token", "was not made by this method")
+        # One more than asked for tells whether there is a next page.
+        accounts = await self._ledger.users(after, size + 1)
+        page = accounts[:size]
+        response = ledger_pb2.ListBalancesResponse(
+            next_page_token=make_user_token(page[-1].user_id) if len(accounts) > size else ""
+        )
+        for account in page:
+            encode.fill_balance(response.balances.add(), account)
         return response
 
 

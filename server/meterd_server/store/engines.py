@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 from meterd_server.errors import StartupError
 from meterd_server.store.postgres.address import is_postgres, parse
 from meterd_server.store.sqlite import SqliteStore
+from meterd_server.store.sqlite.snapshot import SqliteSnapshot
 
 if TYPE_CHECKING:
     from meterd_server.store import MovableStore
+    from meterd_server.store.reading import Snapshot
 
 
 def make_store(
@@ -31,6 +33,16 @@ def make_store(
             raise
         raise StartupError("PostgreSQL needs an extra: pip install 'meterd[server,postgres]'") from None
     return PostgresStore(db, connections=connections)
+
+
+def make_snapshot(db: str, *, beside_daemon: bool = False) -> Snapshot:
+    """A snapshot of the store that `db` names, not taken yet: it is when it is opened.
+
+    With `beside_daemon`, a daemon may have the SQLite file; PostgreSQL does not mind either way. Raises `StartupError`.
+    """
+    if is_postgres(db):
+        raise StartupError("PostgreSQL cannot be read so yet")
+    return SqliteSnapshot(db, beside_daemon=beside_daemon)
 
 
 def shown(db: str) -> str:

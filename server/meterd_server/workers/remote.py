@@ -96,6 +96,10 @@ class RemoteLedger:
         self._ask(1, [answer], partial(_read_entries, answer), ToLedger.ENTRIES, user_id, options)
         return await answer
 
+    async def users(self, after: str | None, limit: int) -> list[Account]:
+        """See `Ledger.users`."""
+        return [*map(unpack_account, await self._asked(ToLedger.USERS, after, limit))]
+
     async def rate_cards(self) -> list[RateCard]:
         """See `Store.rate_cards`."""
         return [*map(card_from_json, await self._asked(ToLedger.CARDS))]

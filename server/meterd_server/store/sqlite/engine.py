@@ -245,7 +245,7 @@ class SqliteStore:
             raise StoreUnavailable(str(error)) from error
 
     async def users(self, after: str | None, limit: int) -> list[Account]:
-        """See `MovableStore.users`: in the order of the user ids."""
+        """See `Store.users`: in the order of the user ids."""
         connection, writer = self._active()
         try:
             return await connection.run(list_users, writer, after, limit)
