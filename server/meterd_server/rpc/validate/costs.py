@@ -1,4 +1,4 @@
-"""Checks, costs and funding."""
+"""Checks and costs."""
 
 from __future__ import annotations
 
@@ -6,17 +6,12 @@ import re
 from typing import TYPE_CHECKING
 
 from meterd.v1 import metering_pb2
-from meterd_server.model import (
-    ACCOUNT_MICROCENTS_MAX,
-    OPERATION_MICROCENTS_MAX,
-    Check,
-    RecordCost,
-    RecordFunding,
-)
+from meterd_server.model import OPERATION_MICROCENTS_MAX, Check, RecordCost
 from meterd_server.rpc.validate.fields import (
     REQUEST_ID_BYTES_MAX,
     SERVICE_BYTES_MAX,
     USER_ID_BYTES_MAX,
+    amount_problem,
     labels_problem,
     refuse,
     refuse_over_limit,
@@ -97,43 +92,9 @@ def _cost_problems(request: metering_pb2.RecordCostRequest) -> Iterable[tuple[st
     return (
         ("user_id", user_id_problem(request.user_id)),
         ("request_id", request_id_problem(request.request_id)),
-        ("cost_microcents", _cost_problem(request)),
+        ("cost_microcents", amount_problem(request.cost_microcents, is_missing=not request.WhichOneof("cost"))),
         ("service", text_problem(request.service, SERVICE_BYTES_MAX)),
         ("labels", labels_problem(request.labels) if request.labels else ""),
         ("overdraft_policy", "" if 0 <= request.overdraft_policy <= 2 else "is not a known OverdraftPolicy"),
         ("occur_time", "is not a valid Timestamp" if occur_time_is_bad else ""),
-    )
-
-
-def _cost_problem(request: metering_pb2.RecordCostRequest) -> str:
-    if request.cost_microcents < 0:
-        return "is negative"
-    return "" if request.WhichOneof("cost") else "is missing, and so is usage"
-
-
-def record_funding(request: metering_pb2.RecordFundingRequest, sources: Sources) -> RecordFunding:
-    """The command that a RecordFunding asks for. Raises `RequestError` naming every bad field."""
-    request_id = request.request_id
-    funding = request.WhichOneof("funding")
-    old, new = request.update.old_amount_microcents, request.update.new_amount_microcents
-    amount = new - old if funding == "update" else request.amount_microcents
-    problems = (
-        ("user_id", user_id_problem(request.user_id)),
-        ("request_id", request_id_problem(request_id)),
-        ("funding", "" if funding else "give one of amount_microcents and update"),
-        ("amount_microcents", "is not positive" if funding == "amount_microcents" and amount <= 0 else ""),
-        ("update.old_amount_microcents", "is negative" if old < 0 else ""),
-        ("update.new_amount_microcents", "is negative" if new < 0 else ""),
-        ("labels", labels_problem(request.labels) if request.labels else ""),
-    )
-    refuse_problems(problems)
-    refuse_over_limit("amount_microcents" if funding == "amount_microcents" else "update", abs(amount))
-    refuse_over_limit("update", max(old, new), ACCOUNT_MICROCENTS_MAX)
-    return RecordFunding(
-        request.user_id,
-        request_id or sources.make_request_id(),
-        amount,
-        old if funding == "update" else None,
-        sorted_labels(request.labels),
-        not request_id,
     )

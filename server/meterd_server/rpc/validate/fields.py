@@ -13,8 +13,9 @@ from meterd_server.model import OPERATION_MICROCENTS_MAX
 from meterd_server.rpc.status import RequestError, Violation, invalid_argument, make_status
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
+    from google.protobuf.duration_pb2 import Duration
     from google.protobuf.timestamp_pb2 import Timestamp
 
     from meterd_server.model import Labels
@@ -25,6 +26,9 @@ SERVICE_BYTES_MAX = 64
 LABELS_MAX = 16
 LABEL_KEY_BYTES_MAX = 64
 LABEL_VALUE_BYTES_MAX = 256
+TTL_SECONDS_MIN = 1
+TTL_SECONDS_MAX = 24 * 60 * 60
+TTL_DEFAULT_US = 300 * 1_000_000
 
 _TIMESTAMP_SECONDS_MIN = -62_135_596_800  # 0001-01-01T00:00:00Z
 _TIMESTAMP_SECONDS_MAX = 253_402_300_799  # 9999-12-31T23:59:59Z
@@ -55,6 +59,23 @@ def refuse_over_limit(field: str, amount: int, limit: int = OPERATION_MICROCENTS
         )
 
 
+def refuse_problems_and_ttl(problems: Sequence[tuple[str, str]], ttl: Duration | None, field: str = "ttl") -> None:
+    """`refuse_problems`, and a ttl that is out of range among them: TTL_OUT_OF_RANGE if it is the only one."""
+    problem = _ttl_problem(ttl) if ttl else ""
+    if any(each for _, each in problems):
+        refuse_problems([*problems, (field, problem)])
+    if problem:
+        limits = {"field": field, "minimum_seconds": TTL_SECONDS_MIN, "maximum_seconds": TTL_SECONDS_MAX}
+        raise RequestError(invalid_argument([Violation(field, problem)], Reason.TTL_OUT_OF_RANGE, limits))
+
+
+def _ttl_problem(ttl: Duration) -> str:
+    nanoseconds = ttl.seconds * 10**9 + ttl.nanos
+    if TTL_SECONDS_MIN * 10**9 <= nanoseconds <= TTL_SECONDS_MAX * 10**9 and 0 <= ttl.nanos < 10**9:
+        return ""
+    return f"is not {TTL_SECONDS_MIN} s to {TTL_SECONDS_MAX} s"
+
+
 def text_problem(value: str, bytes_max: int) -> str:
     """What is wrong with text that may be empty."""
     # A character is at least a byte, so only text near the limit has to be encoded to be measured.
@@ -75,6 +96,11 @@ def request_id_problem(value: str) -> str:
     return "" if _printable_ascii(value) else "has a character that is not printable ASCII"
 
 
+def reservation_id_problem(value: str) -> str:
+    """What is wrong with the request id of a reservation."""
+    return request_id_problem(value) if value else "is empty"
+
+
 def labels_problem(labels: Mapping[str, str]) -> str:
     """What is wrong with a caller's labels."""
     if len(labels) > LABELS_MAX:
@@ -86,6 +112,13 @@ def labels_problem(labels: Mapping[str, str]) -> str:
         if problem := text_problem(value, LABEL_VALUE_BYTES_MAX):
             return f"the value of {key!r} {problem}"
     return ""
+
+
+def amount_problem(amount: int, *, is_missing: bool, otherwise: str = "usage") -> str:
+    """What is wrong with an amount that may be 0, or with what may be given in its place."""
+    if amount < 0:
+        return "is negative"
+    return f"is missing, and so is {otherwise}" if is_missing else ""
 
 
 def user_id(value: str) -> str:
@@ -105,3 +138,8 @@ def timestamp_us(timestamp: Timestamp) -> int | None:
     if not _TIMESTAMP_SECONDS_MIN <= timestamp.seconds <= _TIMESTAMP_SECONDS_MAX or not 0 <= timestamp.nanos < 10**9:
         return None
     return timestamp.seconds * 1_000_000 + timestamp.nanos // 1000
+
+
+def duration_us(duration: Duration) -> int:
+    """Microseconds of a duration; below that it is cut off."""
+    return duration.seconds * 1_000_000 + duration.nanos // 1000
