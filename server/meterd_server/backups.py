@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from meterd_server.audit import Difference, DifferenceError, Summary, audit_snapshot
-from meterd_server.errors import StartupError, StoreUnavailable
+from meterd_server.errors import StartupError
 from meterd_server.files import InTheWayError, has_log, must_be_free, put_in_place, written
 from meterd_server.store.engines import make_snapshot, make_store, shown
 from meterd_server.store.moving import copy, count_entries, prove
 from meterd_server.store.postgres.address import is_postgres
-from meterd_server.store.reading import opened
+from meterd_server.store.reading import UnreadableError, opened
 from meterd_server.store.sqlite.lockfile import LockedError, LockFile
 from meterd_server.store.sqlite.snapshot import SqliteSnapshot
 
@@ -88,9 +88,7 @@ async def audit(db: str, bars: Bars) -> Summary:
             return await audit_snapshot(snapshot, bars.bar("checking", (await snapshot.rows()).entries))
     except LockedError as error:
         raise StartupError(f"a daemon has {db} (process {error.holder}): meterd verify --address asks it") from None
-    except StoreUnavailable as error:
-        if is_postgres(db):
-            raise
+    except UnreadableError as error:
         raise DifferenceError(
             Difference("", 0, "what can be read of the database", "everything", str(error))
         ) from error

@@ -107,7 +107,7 @@ DAMAGES = {
     ),
     "what cannot be read": (
         ["UPDATE entry SET more = '[' WHERE account_id = 1 AND version = 4"],
-        "user 'ada', version 1: the entries from that one on: expected readable, stored Expecting value: line 1",
+        "user 'ada', version 1: the entries from that one on: expected readable, stored StoreUnavailable: Expecting value: line 1",
     ),
     "what makes no sense": (
         ['UPDATE entry SET more = \'{"draws": [[2, "x"]]}\' WHERE account_id = 1 AND version = 4'],
@@ -115,7 +115,7 @@ DAMAGES = {
     ),
     "a kind that is none": (
         ["UPDATE entry SET kind = 77 WHERE account_id = 2"],
-        "user 'bob', version 1: the entries from that one on: expected readable, stored 77 is not a valid EntryKind",
+        "user 'bob', version 1: the entries from that one on: expected readable, stored StoreUnavailable: 77 is not",
     ),
     "an account that cannot be read": (
         ["UPDATE account SET more = '[1]' WHERE account_id = 2"],

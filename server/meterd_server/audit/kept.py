@@ -21,8 +21,6 @@ class KeptAudit:
 
     def __init__(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
-        self.may_be_away = snapshot.shared
-        """Whether what cannot be read may be read another time: it is on another machine."""
 
     async def compare_finished(self, audit: AccountAudit) -> None:
         """Compare reservations that no entry may change any more: they need not be remembered then."""

@@ -9,8 +9,7 @@ from meterd_server.audit import checks
 from meterd_server.audit.checks import AccountAudit
 from meterd_server.audit.difference import Difference, DifferenceError
 from meterd_server.audit.kept import KeptAudit
-from meterd_server.errors import StoreUnavailable
-from meterd_server.store.reading import page_of, pages
+from meterd_server.store.reading import UnreadableError, page_of, pages
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -89,12 +88,9 @@ async def audit_user(
     while (at := audit.account.version) < account.version:
         try:
             entries = await page_of(source, user_id, at, account.version + 1)
-        except StoreUnavailable as error:
-            if kept is None or kept.may_be_away:
-                raise
-            raise DifferenceError(
-                Difference(user_id, at + 1, "the entries from that one on", "readable", str(error))
-            ) from error
+        except UnreadableError as error:
+            unread = Difference(user_id, at + 1, "the entries from that one on", "readable", str(error))
+            raise DifferenceError(unread) from error
         if not entries:
             raise DifferenceError(Difference(user_id, at + 1, "the entry of that version", "one", "none"))
         for entry in entries:

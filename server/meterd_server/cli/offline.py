@@ -13,6 +13,7 @@ from meterd_server.config import ConfigError, load_settings
 from meterd_server.errors import StartupError, StoreUnavailable
 from meterd_server.files import InTheWayError
 from meterd_server.store.moving import MoveError
+from meterd_server.store.reading import UnreadableError
 
 _T = TypeVar("_T")
 
@@ -52,7 +53,7 @@ def finished(work: Coroutine[None, None, _T]) -> _T:
     """Run to the end; what cannot be is a line on stderr and an exit code."""
     try:
         return asyncio.run(work)
-    except DifferenceError as error:
+    except (DifferenceError, UnreadableError) as error:
         complain(str(error))
         raise typer.Exit(Exit.NOT_COVERED) from None
     except StartupError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from meterd_server.errors import StartupError
@@ -10,6 +11,8 @@ from meterd_server.store.sqlite import SqliteStore
 from meterd_server.store.sqlite.snapshot import SqliteSnapshot
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from meterd_server.store import MovableStore
     from meterd_server.store.reading import Snapshot
 
@@ -26,12 +29,8 @@ def make_store(
         if not nothing_else_to_do:
             return SqliteStore(db, accounts_max=accounts_max)
         return SqliteStore(db, accounts_max=accounts_max, at_once_operations_max=2_000, at_once_seconds_max=0.05)
-    try:
+    with _driver():
         from meterd_server.store.postgres.engine import PostgresStore  # noqa: PLC0415 -- the driver is an extra
-    except ModuleNotFoundError as error:
-        if error.name != "asyncpg":
-            raise
-        raise StartupError("PostgreSQL needs an extra: pip install 'meterd[server,postgres]'") from None
     return PostgresStore(db, connections=connections)
 
 
@@ -40,9 +39,22 @@ def make_snapshot(db: str, *, beside_daemon: bool = False) -> Snapshot:
 
     With `beside_daemon`, a daemon may have the SQLite file; PostgreSQL does not mind either way. Raises `StartupError`.
     """
-    if is_postgres(db):
-        raise StartupError("PostgreSQL cannot be read so yet")
-    return SqliteSnapshot(db, beside_daemon=beside_daemon)
+    if not is_postgres(db):
+        return SqliteSnapshot(db, beside_daemon=beside_daemon)
+    with _driver():
+        from meterd_server.store.postgres.snapshot import PostgresSnapshot  # noqa: PLC0415 -- the driver is an extra
+    return PostgresSnapshot(db)
+
+
+@contextmanager
+def _driver() -> Iterator[None]:
+    """Say how to get the driver where it is missing."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name != "asyncpg":
+            raise
+        raise StartupError("PostgreSQL needs an extra: pip install 'meterd[server,postgres]'") from None
 
 
 def shown(db: str) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
+from meterd_server.errors import MeterdError
 from meterd_server.store import MovableStore, Store
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Collection, Mapping
+    from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 
     from meterd_server.model import Account, Entry, Reservation
 
@@ -19,6 +20,20 @@ ENTRIES_A_PAGE = 1000
 
 NEVER = 2**63 - 1
 """A version that none reaches."""
+
+
+class UnreadableError(MeterdError):
+    """What is stored cannot be understood: it was damaged. The text says what was the matter with it."""
+
+
+@contextmanager
+def understood(*errors: type[Exception]) -> Iterator[None]:
+    """Whatever a damaged row makes of the reading of it is an `UnreadableError`, and so are `errors`."""
+    kinds: tuple[type[Exception], ...] = (ValueError, LookupError, TypeError, AttributeError, *errors)
+    try:
+        yield
+    except kinds as error:
+        raise UnreadableError(" ".join(f"{type(error).__name__}: {error}".split())) from error
 
 
 class Readable(Protocol):

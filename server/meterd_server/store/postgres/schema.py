@@ -84,6 +84,17 @@ async def migrate(connection: Connection, address: Address) -> Meta:
     return meta
 
 
+async def check_current(connection: Connection, address: Address) -> None:
+    """Raise `StartupError` unless there is a ledger of the newest schema, which can be read as it is."""
+    meta, newest = await _read(connection, address), migrations()[-1][0]
+    if meta is None:
+        raise StartupError(f"{address.place} holds no ledger in schema {address.schema}")
+    if meta.schema_version < newest:
+        raise StartupError(
+            f"{address.place} has schema version {meta.schema_version}, not {newest}: run meterd db init"
+        )
+
+
 async def distribute(connection: Connection, address: Address) -> list[str]:
     """Distribute the tables by bucket where the server can, record that transactions keep to one; say what was done."""
     said = []

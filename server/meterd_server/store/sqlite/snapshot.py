@@ -7,7 +7,6 @@ over before this is closed. Nothing here ever writes or checkpoints, not even wh
 from __future__ import annotations
 
 import sqlite3
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -15,14 +14,14 @@ from urllib.parse import quote
 from meterd_server.errors import StartupError, StoreUnavailable
 from meterd_server.files import has_log
 from meterd_server.rules import Needs
-from meterd_server.store.reading import Kept, Rows
+from meterd_server.store.reading import Kept, Rows, understood
 from meterd_server.store.sqlite.consequences import read_facts
 from meterd_server.store.sqlite.engine import SqliteStore
 from meterd_server.store.sqlite.schema import check_current, missing
 from meterd_server.store.sqlite.writer import Writer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Callable, Collection
 
     from meterd_server.model import Account, Entry, Reservation
 
@@ -62,14 +61,14 @@ class SqliteSnapshot(SqliteStore):
 
     async def users(self, after: str | None, limit: int) -> list[Account]:
         """See `Store.users`."""
-        with _readable():
+        with understood(sqlite3.Error, StoreUnavailable):
             return await super().users(after, limit)
 
     async def entries(
         self, user_id: str, *, after_version: int, before_version: int, newest_first: bool, limit: int
     ) -> list[Entry]:
         """See `Store.entries`."""
-        with _readable():
+        with understood(sqlite3.Error, StoreUnavailable):
             return await super().entries(
                 user_id,
                 after_version=after_version,
@@ -81,13 +80,13 @@ class SqliteSnapshot(SqliteStore):
     async def kept(self, user_id: str, reservation_ids: Collection[str]) -> Kept:
         """See `Snapshot.kept`."""
         connection, writer = self._active()
-        with _readable():
+        with understood(sqlite3.Error, StoreUnavailable):
             return await connection.run(_kept, writer, user_id, reservation_ids)
 
     async def rows(self) -> Rows:
         """See `Snapshot.rows`."""
         connection, _ = self._active()
-        with _readable():
+        with understood(sqlite3.Error, StoreUnavailable):
             return await connection.run(lambda connection: Rows(*connection.execute(_COUNTS).fetchone()))
 
     async def damage(self) -> str:
@@ -119,17 +118,8 @@ class SqliteSnapshot(SqliteStore):
         never_changes = self._is_alone and not has_log(Path(self._place))
         uri = f"file:{quote(self._place)}?mode=ro{'&immutable=1' if never_changes else ''}"
         self._connection = connection = await self._connected(uri, uri=True)
-        with _readable():
+        with understood(sqlite3.Error, StoreUnavailable):
             self._writer = await connection.run(_make_reader, self._place)
-
-
-@contextmanager
-def _readable() -> Iterator[None]:
-    """Whatever a damaged row makes of the reading of it is one thing: it cannot be read."""
-    try:
-        yield
-    except (sqlite3.Error, ValueError, LookupError, TypeError, AttributeError) as error:
-        raise StoreUnavailable(f"{type(error).__name__}: {error}") from error
 
 
 def _must_be_there(place: str) -> None:
