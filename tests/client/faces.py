@@ -18,6 +18,10 @@ class Blocking:
     def __getattr__(self, name):
         return getattr(self.client, name)
 
+    def fire(self, callback):
+        """Let a timer go off."""
+        callback()
+
     def shut(self):
         self.client.close()
 
@@ -39,6 +43,15 @@ class Asyncio:
 
     def run(self, awaitable):
         return self.runner.run(awaited(awaitable))
+
+    def fire(self, callback):
+        """Let a timer go off, and what it starts run to its end."""
+
+        async def go_off():
+            callback()
+            await asyncio.gather(*asyncio.all_tasks() - {asyncio.current_task()})
+
+        self.run(go_off())
 
     def list_entries(self, *args, **options):
         return self._iterate(self.client.list_entries(*args, **options))
