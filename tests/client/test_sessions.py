@@ -231,7 +231,6 @@ async def test_a_client_closed_under_a_report(daemon):
 
 async def test_a_cancelled_report_leaves_the_rest_to_the_expiry(daemon):
     """What became of the report is not known, so the session is not closed; the cancellation goes on."""
-
     opened = asyncio.Event()
 
     async def work(client):
