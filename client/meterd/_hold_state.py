@@ -49,6 +49,11 @@ class HoldState:
         return self._made.reservation.reservation_id
 
     @property
+    def recorded(self) -> Recorded:
+        """The answer to the `reserve` that made it, entry included."""
+        return self._made
+
+    @property
     def balance(self) -> Balance:
         """The account as the daemon last said it is."""
         return self._latest.balance
