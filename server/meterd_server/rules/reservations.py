@@ -140,9 +140,13 @@ def decide_extend(account: Account, command: Extend, found: Reservation | None, 
         return _not_found(command.reservation_id)
     if found.state is not _State.OPEN:
         return _closed(found)
-    added = command.add_microcents
+    added, fill_to = command.add_microcents, command.fill_to_microcents
+    if fill_to is not None:
+        added = max(0, fill_to - found.held_microcents)
     if added and (refused := refusal(account, added)):
-        return refused
+        if fill_to is None or refused.reason is Reason.ACCOUNT_FROZEN:
+            return refused
+        added = max(0, account.available_microcents)
     after = found._replace(
         amount_microcents=found.amount_microcents + added, held_microcents=found.held_microcents + added
     )
@@ -153,8 +157,10 @@ def decide_extend(account: Account, command: Extend, found: Reservation | None, 
 
 def decide_expire(account: Account, command: Expire, found: Reservation | None, now_us: int) -> Outcome:
     """End the reservation if its time is over, charging what is missing to the floor if that was asked for."""
-    if found is None or found.state is not _State.OPEN or found.expire_time_us > now_us:
-        # Somebody else ended or extended it, or the clock was set back.
+    if found is None or found.state is not _State.OPEN:
+        return Checked(account, 0)
+    if found.expire_time_us > now_us and found.expire_time_us != command.at_once_if_expires_us:
+        # Somebody else extended it, or the clock was set back.
         return Checked(account, 0)
     missing = max(0, found.floor_microcents - found.captured_microcents) if found.captures_floor else 0
     after = found._replace(
