@@ -59,7 +59,7 @@ def test_capture(run, client, options, final):
     assert (
         "charged ada $0.00003000 (3,000 µ¢)\n"
         "available $0.00500000 (500,000 µ¢)\n"
-        f"reservation job-1: {'captured' if final else 'open'}\n"
+        f"reservation job-1: {'captured' if final else 'open'}, request id c-1\n"
     ) == result.stdout
 
 

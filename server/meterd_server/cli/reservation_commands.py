@@ -212,4 +212,6 @@ def _show(recorded: meterd.Recorded, done: str, as_json: bool) -> None:
     held = f", held {format_money(recorded.balance.held_microcents)}" if recorded.balance.held_microcents else ""
     say(f"available {format_money(recorded.balance.available_microcents)}{held}")
     about = recorded.reservation
-    say(f"reservation {about.reservation_id}: {about.state.lower()}")
+    key = recorded.entry.request_id
+    own = f", request id {key}" if key != about.reservation_id else ""
+    say(f"reservation {about.reservation_id}: {about.state.lower()}{own}")
