@@ -57,7 +57,7 @@ async def test_the_default_ttl_is_five_minutes(funded):
     """Without a ttl a reservation is kept for 5 minutes by the server's clock."""
     entry = (await funded.reserve()).entry
     kept_us = entry.reservation.expire_time.ToMicroseconds() - entry.record_time.ToMicroseconds()
-    assert 300 * 10**6 == kept_us
+    assert 300 * 10**6 - 1 <= kept_us <= 300 * 10**6  # an entry of the same microsecond is recorded in the next
 
 
 async def test_partial_captures_and_an_overrun(funded):

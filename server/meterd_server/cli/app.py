@@ -6,7 +6,14 @@ from typing import Annotated
 import typer
 
 import meterd
-from meterd_server.cli import account_commands, ledger_commands, prices_commands, prices_import
+from meterd_server.cli import (
+    account_commands,
+    admin_commands,
+    ledger_commands,
+    prices_commands,
+    prices_import,
+    reservation_commands,
+)
 from meterd_server.cli.bench import bench
 from meterd_server.cli.db_commands import db_app
 from meterd_server.cli.demo import demo
@@ -126,6 +133,28 @@ _add(
     "meterd fund ada 20usd --request-id payment-8812",
     "meterd fund ada 500_000_000",
     "meterd fund ada --from 20usd --to 35usd",
+    "meterd fund ada 5usd --expires 30d --grant-label welcome",
+)
+_add(
+    reservation_commands.reserve,
+    "meterd reserve ada 0.05usd --request-id job-4711",
+    "meterd reserve ada 5_000_000 --ttl 3600 --floor 100_000 --service chat",
+    "meterd reserve ada --service mistral --model mistral-large-latest --usage input_tokens=1_200 --usage output_tokens=1_000",
+)
+_add(
+    reservation_commands.capture,
+    "meterd capture ada job-4711 0.03usd",
+    "meterd capture ada job-4711 10_000 --keep-open",
+    "meterd capture ada job-4711 --service mistral --model mistral-large-latest --usage input_tokens=1_200",
+)
+_add(
+    reservation_commands.release,
+    "meterd release ada job-4711",
+)
+_add(
+    reservation_commands.extend,
+    "meterd extend ada job-4711 --ttl 600",
+    "meterd extend ada job-4711 --add 0.05usd",
 )
 _add(
     account_commands.balance,
@@ -159,6 +188,22 @@ _add(
     "meterd export entries.jsonl",
     "meterd export --user ada --user bob --format csv",
     "meterd export --db backup.sqlite3 | gzip > entries.jsonl.gz",
+)
+_add(
+    admin_commands.grants,
+    "meterd grants ada",
+    "meterd grants ada --json | jq -r '.grants[] | .left_microcents'",
+)
+_add(
+    admin_commands.policy,
+    "meterd policy ada --credit-limit 10usd",
+    "meterd policy ada --frozen",
+    "meterd policy ada --limited --not-frozen",
+)
+_add(
+    admin_commands.reverse,
+    "meterd reverse ada 17 --label reason=outage --label by=bob",
+    "meterd reverse ada 17 0.05usd",
 )
 _add(
     prices_commands.load,

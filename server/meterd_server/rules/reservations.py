@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 _State = ReservationState
 
+_SAME_MOMENT_US = 1_000
+"""So many extensions may fall into one microsecond of the clock."""
+
 
 def expiry_request_id(version: int) -> str:
     """What the expiry of the reservation of that version is recorded under. A space is in no caller's request id."""
@@ -150,7 +153,11 @@ def decide_extend(account: Account, command: Extend, found: Reservation | None, 
         amount_microcents=found.amount_microcents + added, held_microcents=found.held_microcents + added
     )
     if command.ttl_us is not None:
-        after = after._replace(expire_time_us=now_us + command.ttl_us)
+        expire_time_us = now_us + command.ttl_us
+        if fill_to is not None and 0 <= found.expire_time_us - expire_time_us < _SAME_MOMENT_US:
+            # By its expiry a session tells its own slice from that of who went on with it: no two are the same.
+            expire_time_us = found.expire_time_us + 1
+        after = after._replace(expire_time_us=expire_time_us)
     return append(account, _entry(account, now_us, command, EntryKind.EXTENSION, EntryMore(added, after)))
 
 
