@@ -93,7 +93,7 @@ def entry_from(message: account_pb2.Entry) -> Entry:
         held_microcents=message.held_microcents,
         overrun=message.overrun,
         late=message.late,
-        draws=tuple(GrantDraw(draw.version, draw.microcents) for draw in message.draws),
+        draws=tuple(GrantDraw(draw.version, draw.drawn_microcents) for draw in message.draws),
         expire_time=datetime_from(message.expire_time) if message.HasField("expire_time") else None,
         priority=message.priority,
         label=message.label,

@@ -111,7 +111,7 @@ def test_every_field_of_a_reservation_comes_through(client, daemon):
         held_microcents=-100,
         overrun=True,
         late=True,
-        draws=[{"version": 1, "microcents": 50}],
+        draws=[{"version": 1, "drawn_microcents": 50}],
         record_time=moment_message(),
     )
     response = reservation_pb2.CaptureResponse(entry=entry, reservation=reservation, balance=BALANCE, replayed=True)

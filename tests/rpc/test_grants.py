@@ -35,7 +35,7 @@ async def test_grants_are_listed_and_drawn_from_in_order(house):
         grant.label,
     )
     spent = await house.cost(cost_microcents=45)
-    assert [(4, 30), (3, 15)] == [(draw.version, draw.microcents) for draw in spent.entry.draws]
+    assert [(4, 30), (3, 15)] == [(draw.version, draw.drawn_microcents) for draw in spent.entry.draws]
     assert [("first", 0), ("soon", 5), ("late", 10)] == await _left(house)
     assert 115 == spent.balance.balance_microcents
 

@@ -162,7 +162,7 @@ def entry_of(message: account_pb2.Entry) -> Entry:
         _reservation(message.reservation) if message.HasField("reservation") else None,
         message.overrun,
         message.late,
-        tuple(Draw(draw.version, draw.microcents) for draw in message.draws),
+        tuple(Draw(draw.version, draw.drawn_microcents) for draw in message.draws),
         _terms(message),
         _policy(message.policy) if message.HasField("policy") else None,
         Reversal(message.reversed_version, message.reversed_microcents) if message.reversed_version else None,

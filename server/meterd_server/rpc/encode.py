@@ -85,7 +85,7 @@ def _fill_more(message: account_pb2.Entry, more: EntryMore) -> None:
     if more.reservation:
         fill_reservation(message.reservation, more.reservation)
     for version, microcents in more.draws:
-        message.draws.add(version=version, microcents=microcents)
+        message.draws.add(version=version, drawn_microcents=microcents)
     if more.grant:
         expire_time_us, message.priority, message.label = more.grant
         if expire_time_us is not None:
