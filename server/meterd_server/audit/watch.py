@@ -118,7 +118,7 @@ class DriftWatch:
         """Once a round, so that one fault in a hundred thousand accounts is one line."""
         if not self._was_told:
             self._was_told = True
-            log.error("an account does not follow from its entries: %s; meterd verify looks at all of them", difference)
+            log.error("an account does not follow from its entries: %s", difference)
         if self.drift is None:
             self.drift = difference
             self._on_drift()
