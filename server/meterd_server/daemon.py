@@ -12,6 +12,7 @@ import uvloop
 from meterd import new_request_id
 from meterd_server import logs
 from meterd_server.audit import DriftWatch
+from meterd_server.expiry import Sweeper
 from meterd_server.ledger import Ledger
 from meterd_server.prices import Prices
 from meterd_server.process import Background, clock_us, collect_garbage_rarely, stop_on_signals, take_down
@@ -119,14 +120,17 @@ async def _serve(settings: Settings, announce: Callable[[str], None], log_call: 
         front: _Front = (
             Workers(settings, ledger, store) if settings.workers else _Alone(settings, ledger, prices, log_call)
         )
+        sweeper = Sweeper(store, ledger, clock_us=clock_us, holder=new_request_id())
         address = await front.start()
         if settings.drift_checks:
             front.set_drift(False)
             beside.append(asyncio.create_task(DriftWatch(store, lambda: front.set_drift(True)).run()))
+        sweeper.start()
         log.info("serving on %s, database %s", address, shown(settings.db))
         announce(address)
         await stopping.wait()
         log.info("stopping: waiting up to %g s for calls under way", settings.shutdown_grace_seconds)
+        await sweeper.stop()
         await front.stop()
         await ledger.stop()
     finally:

@@ -9,6 +9,7 @@ import pytest
 from audit.files import execute
 from audit.ledgers import MemoryLedger
 from meterd_server.store.sqlite import SqliteStore
+from meterd_server.store.sqlite.schema import APPLICATION_ID, migrations
 from meterd_server.store.sqlite.snapshot import SqliteSnapshot
 from rules.commands import cost, funding
 
@@ -146,6 +147,23 @@ def test_a_damaged_backup_is_not_restored(run, ledger, tmp_path):
     execute(ledger, "UPDATE account SET spent_microcents = 0 WHERE account_id = 2")
     refused(run("restore", ledger, "--db", tmp_path / "new.sqlite3"), 1, "user 'bob', version 1")
     assert {"ledger.sqlite3", "new.sqlite3.lock"} == {each.name for each in tmp_path.iterdir()}
+
+
+def test_a_backup_of_an_older_schema(run, tmp_path):
+    """It is brought up to date on its way; the backup stays as it is."""
+    backup = tmp_path / "old.sqlite3"
+    connection = sqlite3.connect(backup, isolation_level=None)
+    for version, sql in migrations()[:2]:
+        connection.executescript(f"{sql}\nPRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {version};")
+    connection.execute("INSERT INTO user VALUES (1, 'ada')")
+    connection.execute("INSERT INTO entry VALUES (1, 1, 1, 0, 2, 100, 100, 'f', 5, NULL, NULL, NULL, 7, NULL, 0)")
+    connection.execute("INSERT INTO account VALUES (1, 1, 1, 100, 0, 7, 0)")
+    connection.close()
+    before = backup.read_bytes()
+    refused(run("verify", "--db", backup), 5, "has schema version 2")
+    assert 0 == run("restore", backup, "--db", tmp_path / "new.sqlite3").exit_code
+    assert "adds up: 1 user, 1 entry, " in run("verify", "--db", tmp_path / "new.sqlite3").stdout
+    assert before == backup.read_bytes()
 
 
 def test_a_ledger_is_not_restored_over(run, ledger, whole_ledger):
