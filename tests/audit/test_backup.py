@@ -8,7 +8,7 @@ import pytest
 
 from audit.files import execute
 from audit.ledgers import MemoryLedger
-from meterd_server.store.sqlite import SqliteStore
+from meterd_server.store.sqlite import SqliteStore, snapshot
 from meterd_server.store.sqlite.schema import APPLICATION_ID, migrations
 from meterd_server.store.sqlite.snapshot import SqliteSnapshot
 from rules.commands import cost, funding
@@ -74,8 +74,8 @@ def test_beside_a_daemon(run, ledger, tmp_path):
         store = SqliteStore(ledger)
         await store.open()
         await store.commit([cost("ada", 1, "before")], 1)
-        snapshot = SqliteSnapshot(ledger, beside_daemon=True)
-        await snapshot.open()
+        seen = SqliteSnapshot(ledger, beside_daemon=True)
+        await seen.open()
         loop = asyncio.get_running_loop()
         committed = 0
 
@@ -84,8 +84,8 @@ def test_beside_a_daemon(run, ledger, tmp_path):
             asyncio.run_coroutine_threadsafe(store.commit([cost("ada", 1), funding("new", 5)], 1), loop).result(20)
             committed += 1
 
-        await snapshot.copy_to(backup, commit_one)
-        await snapshot.close()
+        await seen.copy_to(backup, commit_one)
+        await seen.close()
         assert committed
         assert 22 + committed == (await store.account("ada")).version
         await store.commit([cost("ada", 1)], 1)
@@ -131,6 +131,17 @@ def test_what_an_interrupted_backup_left(run, ledger, tmp_path):
     (tmp_path / "backup.sqlite3.partial").write_text("half")
     assert 0 == run("backup", tmp_path / "backup.sqlite3", "--db", ledger).exit_code
     assert not [*tmp_path.glob("*.partial*")]
+
+
+def test_a_full_disk(run, ledger, tmp_path, monkeypatch):
+    """What cannot be written is told with the reason, and leaves nothing."""
+
+    def fail(*_):
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(snapshot, "_copy", fail)
+    refused(run("backup", tmp_path / "b", "--db", ledger), 5, "b.partial cannot be written: database or disk is full")
+    assert [ledger] == [*tmp_path.iterdir()]
 
 
 @pytest.mark.parametrize("place", ["folder", "nowhere/backup"])
