@@ -83,7 +83,7 @@ class GrantDraw:
 
     version: int
     """The version of the grant's funding entry."""
-    microcents: int
+    drawn_microcents: int
     """What was taken; negative: put back."""
 
 

@@ -22,14 +22,18 @@ from rules.commands import cost, funding
 SECOND_US = 1_000_000
 NOW_US = 1_800_000_000 * SECOND_US
 
-_USED = PricedUsage(Usage("s", "m", (("tokens", 3),)), 1_700_000, RateCardKey("s", "m", 1))
+
+def priced(picocents):
+    """Return a usage that costs so much."""
+    return PricedUsage(Usage("s", "m", (("tokens", 3),)), picocents, RateCardKey("s", "m", 1))
+
 
 EVERYTHING = (
     (0, funding("ada", 1_000, "f1")),
     (0, funding("ada", 300, "f2", grant=GrantTerms(NOW_US + 50 * SECOND_US, 1, "gift"))),
     (0, funding("ada", 200, "f3", grant=GrantTerms(NOW_US + 90 * SECOND_US, 0, "trial"))),
     (1, cost("ada", 350, "c1")),
-    (1, RecordCost("ada", "u1", 0, priced=_USED)),
+    (1, RecordCost("ada", "u1", 0, priced=priced(1_700_000))),
     (2, Reserve("ada", "r1", 100, 10 * SECOND_US)),
     (2, Reserve("ada", "r2", 100, 10 * SECOND_US, captures_floor=True, floor_microcents=40)),
     (2, Reserve("ada", "r3", 50, 10 * SECOND_US)),
@@ -59,28 +63,34 @@ class MemoryLedger:
         self.logs = {}
         self.reservations = {}
         self.reversed = {}
-        recorded = {}
         for seconds, command in commands:
-            user_id = command.user_id
-            accounts = {user_id: self.accounts.get(user_id, Account(user_id))}
-            facts = self._facts(needs([command]))
-            decision = decide_batch(accounts, recorded, [command], NOW_US + seconds * SECOND_US, facts)
-            assert decision.entries, f"{command} came to {decision.outcomes}"
-            self.accounts |= decision.accounts
-            for entry in decision.entries:
-                self.logs.setdefault(user_id, []).append(entry)
-                if entry.more and (reservation := entry.more.reservation):
-                    self.reservations[user_id, reservation.reservation_id] = reservation
-                if entry.more and (reversal := entry.more.reversal):
-                    self.reversed[user_id, reversal.version] = reversal.reversed_microcents
+            assert self.carry_out(command, seconds), f"{command} made no entry"
+
+    def carry_out(self, command, seconds):
+        """Have the rules decide a command so long after NOW_US, under a request id that is new; return how many entries it made."""
+        user_id = command.user_id
+        accounts = {user_id: self.accounts.get(user_id, Account(user_id))}
+        facts = self._facts(needs([command]))
+        decision = decide_batch(accounts, {}, [command], NOW_US + seconds * SECOND_US, facts)
+        self.accounts |= decision.accounts
+        for entry in decision.entries:
+            self.logs.setdefault(user_id, []).append(entry)
+            if entry.more and (reservation := entry.more.reservation):
+                self.reservations[user_id, reservation.reservation_id] = reservation
+            if entry.more and (reversal := entry.more.reversal):
+                self.reversed[user_id, reversal.version] = reversal.reversed_microcents
+        return len(decision.entries)
 
     def _facts(self, wanted):
         if wanted is None:
             return NO_FACTS
         originals = {
-            key: Original(self.logs[key[0]][key[1] - 1], self.reversed.get(key, 0)) for key in wanted.originals
+            (user_id, version): Original(log[version - 1], self.reversed.get((user_id, version), 0))
+            for user_id, version in wanted.originals
+            if len(log := self.logs.get(user_id, [])) >= version
         }
-        return Facts({key: self.reservations[key] for key in wanted.reservations}, originals)
+        found = wanted.reservations & self.reservations.keys()
+        return Facts({key: self.reservations[key] for key in found}, originals)
 
     async def users(self, after, limit):
         """See `Store.users`."""

@@ -8,7 +8,8 @@ import pytest
 
 from audit.files import execute
 from audit.ledgers import MemoryLedger
-from meterd_server.store.sqlite import SqliteStore
+from meterd_server.store.sqlite import SqliteStore, snapshot
+from meterd_server.store.sqlite.schema import APPLICATION_ID, migrations
 from meterd_server.store.sqlite.snapshot import SqliteSnapshot
 from rules.commands import cost, funding
 
@@ -73,8 +74,8 @@ def test_beside_a_daemon(run, ledger, tmp_path):
         store = SqliteStore(ledger)
         await store.open()
         await store.commit([cost("ada", 1, "before")], 1)
-        snapshot = SqliteSnapshot(ledger, beside_daemon=True)
-        await snapshot.open()
+        seen = SqliteSnapshot(ledger, beside_daemon=True)
+        await seen.open()
         loop = asyncio.get_running_loop()
         committed = 0
 
@@ -83,8 +84,8 @@ def test_beside_a_daemon(run, ledger, tmp_path):
             asyncio.run_coroutine_threadsafe(store.commit([cost("ada", 1), funding("new", 5)], 1), loop).result(20)
             committed += 1
 
-        await snapshot.copy_to(backup, commit_one)
-        await snapshot.close()
+        await seen.copy_to(backup, commit_one)
+        await seen.close()
         assert committed
         assert 22 + committed == (await store.account("ada")).version
         await store.commit([cost("ada", 1)], 1)
@@ -132,6 +133,17 @@ def test_what_an_interrupted_backup_left(run, ledger, tmp_path):
     assert not [*tmp_path.glob("*.partial*")]
 
 
+def test_a_full_disk(run, ledger, tmp_path, monkeypatch):
+    """What cannot be written is told with the reason, and leaves nothing."""
+
+    def fail(*_):
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(snapshot, "_copy", fail)
+    refused(run("backup", tmp_path / "b", "--db", ledger), 5, "b.partial cannot be written: database or disk is full")
+    assert not [*tmp_path.glob("b*")]
+
+
 @pytest.mark.parametrize("place", ["folder", "nowhere/backup"])
 def test_where_no_file_can_be(run, ledger, tmp_path, place):
     """A folder, and a folder that is not there, are told in a line."""
@@ -146,6 +158,23 @@ def test_a_damaged_backup_is_not_restored(run, ledger, tmp_path):
     execute(ledger, "UPDATE account SET spent_microcents = 0 WHERE account_id = 2")
     refused(run("restore", ledger, "--db", tmp_path / "new.sqlite3"), 1, "user 'bob', version 1")
     assert {"ledger.sqlite3", "new.sqlite3.lock"} == {each.name for each in tmp_path.iterdir()}
+
+
+def test_a_backup_of_an_older_schema(run, tmp_path):
+    """It is brought up to date on its way; the backup stays as it is."""
+    backup = tmp_path / "old.sqlite3"
+    connection = sqlite3.connect(backup, isolation_level=None)
+    for version, sql in migrations()[:2]:
+        connection.executescript(f"{sql}\nPRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {version};")
+    connection.execute("INSERT INTO user VALUES (1, 'ada')")
+    connection.execute("INSERT INTO entry VALUES (1, 1, 1, 0, 2, 100, 100, 'f', 5, NULL, NULL, NULL, 7, NULL, 0)")
+    connection.execute("INSERT INTO account VALUES (1, 1, 1, 100, 0, 7, 0)")
+    connection.close()
+    before = backup.read_bytes()
+    refused(run("verify", "--db", backup), 5, "has schema version 2")
+    assert 0 == run("restore", backup, "--db", tmp_path / "new.sqlite3").exit_code
+    assert "adds up: 1 user, 1 entry, " in run("verify", "--db", tmp_path / "new.sqlite3").stdout
+    assert before == backup.read_bytes()
 
 
 def test_a_ledger_is_not_restored_over(run, ledger, whole_ledger):

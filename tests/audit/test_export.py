@@ -52,7 +52,8 @@ def test_into_a_file(run, ledger, tmp_path, form):
     """A file holds what is printed otherwise, is there whole or not at all, and replaces nothing unasked."""
     file = tmp_path / "entries"
     printed = run("export", "--db", ledger, "--format", form).stdout
-    assert (0, "") == ((result := run("export", file, "--db", ledger, "--format", form)).exit_code, result.stdout)
+    result = run("export", file, "--db", ledger, "--format", form)
+    assert (0, f"exported into {file}\n", "") == (result.exit_code, result.stdout, result.stderr)
     assert printed == file.read_text(encoding="utf-8")
     result = run("export", file, "--db", ledger)
     assert (3, f"meterd: {file} is there already; --force replaces it\n") == (result.exit_code, result.stderr)

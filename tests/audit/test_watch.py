@@ -107,3 +107,37 @@ async def test_a_store_that_fails(ledger, watching, told, monkeypatch):
     ledger.replace(2, balance_microcents=0)
     await a_round(watching)
     assert (["drift"], 2) == (told, watching.drift.version)
+
+
+@pytest.mark.parametrize("is_told_by_the_store", [False, True])
+async def test_what_cannot_be_read(ledger, watching, told, monkeypatch, is_told_by_the_store):
+    """A row that cannot be understood is drift, not a failure that passes; the other accounts are looked at."""
+    look = ledger.entries
+    looked = []
+
+    async def read(user_id, **options):
+        looked.append(user_id)
+        if user_id == "ada":
+            error = ValueError("no JSON")
+            if is_told_by_the_store:
+                raise StoreUnavailable("no JSON") from error
+            raise error
+        return await look(user_id, **options)
+
+    monkeypatch.setattr(ledger, "entries", read)
+    await a_round(watching)
+    assert (["drift"], "ada", 1, "no JSON") == (told, *watching.drift[:2], watching.drift.stored)
+    assert "bob" in looked
+
+
+async def test_accounts_that_cannot_be_read(ledger, watching, told, monkeypatch):
+    """The same for an account: the round ends, and the next one begins with the first."""
+
+    async def fail(*_):
+        raise KeyError("no state")
+
+    with monkeypatch.context() as context:
+        context.setattr(ledger, "users", fail)
+        assert not await watching.step()
+    assert (["drift"], "the accounts after None") == (told, watching.drift.what)
+    assert await watching.step()

@@ -9,14 +9,13 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from meterd_server.audit.checks import AccountAudit
-from meterd_server.audit.difference import DifferenceError
+from meterd_server.audit.difference import Difference, DifferenceError
 from meterd_server.errors import StoreUnavailable
 from meterd_server.store.reading import page_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from meterd_server.audit.difference import Difference
     from meterd_server.model import Account
     from meterd_server.store import Store
 
@@ -38,6 +37,10 @@ _ROUND_SECONDS_MIN = 10.0
 """A ledger that is looked through sooner than this is not looked at again before."""
 
 
+_DAMAGE = (ValueError, LookupError, TypeError, AttributeError)
+"""What comes of reading, or of taking in, a row that was damaged. A store may say that it is unavailable because of one."""
+
+
 class DriftWatch:
     """Re-derives every account of `store` from its entries, round after round; `on_drift` is called when the first one differs.
 
@@ -52,6 +55,7 @@ class DriftWatch:
         self._account: Account | None = None
         self._audit = AccountAudit("")
         self._was_told = False
+        self._failure = ""
         self.drift: Difference | None = None
         """The first difference that was found since the start."""
 
@@ -61,14 +65,18 @@ class DriftWatch:
             started = time.monotonic()
             try:
                 rest_seconds = _REST_SECONDS_MIN if await self.step() else _ROUND_SECONDS_MIN
-            except StoreUnavailable:
-                rest_seconds = _ROUND_SECONDS_MIN  # it is told where it matters; here is time
+            except StoreUnavailable as error:
+                rest_seconds = _ROUND_SECONDS_MIN
+                if str(error) != self._failure:
+                    self._failure = str(error)
+                    log.warning("accounts cannot be looked at for drift: %s", error)
             await asyncio.sleep(max(rest_seconds, _RESTS * (time.monotonic() - started)))
 
     async def step(self) -> bool:
         """Re-derive about `ENTRIES_A_STEP` entries more; False when the last account of a round is done.
 
-        Raises `StoreUnavailable`; the account that was under way is then begun anew.
+        Raises `StoreUnavailable`; the account that was under way is then begun anew. What is there but cannot be understood is a
+        difference; if it is an account, those after it are not come to.
         """
         left = ENTRIES_A_STEP
         try:
@@ -76,9 +84,18 @@ class DriftWatch:
                 if self._account is None and not await self._next():
                     return False
                 left -= _READ_ENTRIES + await self._go_on(left)
-        except StoreUnavailable:
-            self._begin(self._account)
-            raise
+        except (StoreUnavailable, *_DAMAGE) as error:
+            account, at = self._account, self._audit.account.version
+            if not _is_damage(error):
+                self._begin(account)
+                raise
+            whose, version = (account.user_id, at + 1) if account else ("", 0)
+            what = "the entries from that one on" if account else f"the accounts after {self._after!r}"
+            self._tell(Difference(whose, version, what, "readable", str(error)))
+            self._account = None
+            if account is None:
+                self._end_round()
+                return False
         return True
 
     async def _next(self) -> bool:
@@ -86,11 +103,14 @@ class DriftWatch:
         if not self._waiting:
             self._waiting.extend(await self._store.users(self._after, _USERS_A_PAGE))
             if not self._waiting:
-                self._after, self._was_told = None, False
+                self._end_round()
                 return False
             self._after = self._waiting[-1].user_id
         self._begin(self._waiting.popleft())
         return True
+
+    def _end_round(self) -> None:
+        self._after, self._was_told = None, False
 
     def _begin(self, account: Account | None) -> None:
         self._account = account
@@ -118,7 +138,12 @@ class DriftWatch:
         """Once a round, so that one fault in a hundred thousand accounts is one line."""
         if not self._was_told:
             self._was_told = True
-            log.error("an account does not follow from its entries: %s; meterd verify looks at all of them", difference)
+            log.error("an account does not follow from its entries: %s", difference)
         if self.drift is None:
             self.drift = difference
             self._on_drift()
+
+
+def _is_damage(error: Exception) -> bool:
+    cause = error.__cause__ if isinstance(error, StoreUnavailable) else error
+    return isinstance(cause, _DAMAGE)

@@ -21,7 +21,7 @@ from meterd_server.cli.bars import Bars
 from meterd_server.cli.exits import Exit
 from meterd_server.cli.live import LiveLedger
 from meterd_server.cli.offline import ReadDbOption, finished, given_place
-from meterd_server.cli.output import complain, jsonable
+from meterd_server.cli.output import complain, jsonable, say
 from meterd_server.cli.session import DEFAULT_ADDRESS, DEFAULT_TIMEOUT_SECONDS, AddressOption, Target, TimeoutOption
 from meterd_server.files import InTheWayError, must_be_free, put_in_place, written
 from meterd_server.model import Entry
@@ -73,6 +73,7 @@ def export(
                 sys.stdout.buffer.flush()
             else:
                 _export_to(file, form, lambda write: finished(_export(source, user, write, advance)), force=force)
+                say(f"exported into {file}")
         except BrokenPipeError:
             # Whoever reads has seen enough. What is left in the buffer has nowhere to go.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

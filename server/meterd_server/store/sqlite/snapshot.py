@@ -105,13 +105,13 @@ class SqliteSnapshot(SqliteStore):
     async def copy_to(self, path: Path, advance: Callable[[int, int], None] = lambda _done, _total: None) -> None:
         """Write all of it into the new file `path`, which is one file without logs then.
 
-        `advance` is told how many pages are done of how many, on another thread. Raises `StoreUnavailable`.
+        `advance` is told how many pages are done of how many, on another thread. Raises `OSError`.
         """
         connection, _ = self._active()
         try:
             await connection.run(_copy, path, advance)
         except sqlite3.Error as error:
-            raise StoreUnavailable(f"{path}: {error}") from error
+            raise OSError(f"{path} cannot be written: {error}") from error
 
     async def _start(self) -> None:
         # Without a log there is nothing that another process could add: then not even the log's own files are made.
