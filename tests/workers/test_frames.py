@@ -10,16 +10,33 @@ from hypothesis import strategies as st
 from meterd_server.errors import Overloaded, Reason, StoreUnavailable
 from meterd_server.model import (
     Account,
+    AccountMore,
     Applied,
+    Capture,
     Check,
     Checked,
+    Draw,
     Entry,
     EntryKind,
+    EntryMore,
+    Expire,
+    Extend,
+    Grant,
+    GrantTerms,
+    Lapse,
+    Policy,
     PricedUsage,
     RateCardKey,
     RecordCost,
     RecordFunding,
     Rejection,
+    Release,
+    Reservation,
+    ReservationState,
+    Reserve,
+    Reversal,
+    Reverse,
+    SetPolicy,
     Usage,
 )
 from meterd_server.rules import decide_batch
@@ -36,18 +53,50 @@ USAGES = st.builds(Usage, TEXT, TEXT, st.lists(st.tuples(TEXT, AMOUNTS), max_siz
 CARD_KEYS = st.builds(RateCardKey, TEXT, TEXT, st.integers(1, 2**31 - 1))
 PRICED = st.none() | st.builds(PricedUsage, USAGES, st.integers(0, 10**21), CARD_KEYS)
 
+FLAG = st.booleans()
+SOME_FLAG = st.none() | FLAG
+AMOUNT = st.none() | AMOUNTS
+POLICIES = st.builds(Policy, AMOUNTS, FLAG, FLAG)
+TERMS = st.none() | st.builds(GrantTerms, TIME, INT64, TEXT)
+
 COMMANDS = st.one_of(
-    st.builds(RecordCost, USERS, TEXT, AMOUNTS, TEXT, LABELS, st.booleans(), TIME, st.booleans(), PRICED),
-    st.builds(RecordFunding, USERS, TEXT, AMOUNTS, st.none() | AMOUNTS, LABELS, st.booleans()),
+    st.builds(RecordCost, USERS, TEXT, AMOUNTS, TEXT, LABELS, FLAG, TIME, FLAG, PRICED),
+    st.builds(RecordFunding, USERS, TEXT, AMOUNTS, AMOUNT, LABELS, FLAG, TERMS),
     st.builds(Check, USERS, AMOUNTS, st.none() | st.integers(0, 10**21)),
+    st.builds(Reserve, USERS, TEXT, AMOUNTS, AMOUNTS, FLAG, AMOUNTS, FLAG, TEXT, LABELS, FLAG, PRICED),
+    st.builds(Capture, USERS, TEXT, TEXT, AMOUNTS, FLAG, LABELS, TIME, FLAG, PRICED),
+    st.builds(Release, USERS, TEXT, TEXT, FLAG),
+    st.builds(Extend, USERS, TEXT, TEXT, AMOUNT, AMOUNTS, FLAG),
+    st.builds(SetPolicy, USERS, TEXT, AMOUNT, SOME_FLAG, SOME_FLAG, FLAG),
+    st.builds(Reverse, USERS, TEXT, st.integers(1, 9), AMOUNT, LABELS, FLAG),
+    st.builds(Expire, USERS, TEXT, TEXT, FLAG),
+    st.builds(Lapse, USERS),
 )
-ACCOUNTS = st.builds(Account, TEXT, INT64, INT64, INT64, INT64, st.integers(0, 999_999))
+GRANTS = st.builds(Grant, INT64, AMOUNTS, AMOUNTS, INT64, INT64, TEXT)
+ACCOUNT_MORES = st.builds(AccountMore, AMOUNTS, AMOUNTS, POLICIES, st.lists(GRANTS, max_size=3).map(tuple))
+ACCOUNTS = st.builds(Account, TEXT, INT64, INT64, INT64, INT64, st.integers(0, 999_999), st.none() | ACCOUNT_MORES)
+RESERVATIONS = st.builds(
+    Reservation,
+    *(TEXT, INT64, st.sampled_from(ReservationState), AMOUNTS, AMOUNTS, AMOUNTS, AMOUNTS, FLAG, INT64, AMOUNTS, TEXT),
+)
+ENTRY_MORES = st.builds(
+    EntryMore,
+    INT64,
+    st.none() | RESERVATIONS,
+    FLAG,
+    FLAG,
+    st.lists(st.builds(Draw, INT64, INT64), max_size=3).map(tuple),
+    TERMS,
+    st.none() | POLICIES,
+    st.none() | st.builds(Reversal, INT64, AMOUNTS),
+)
 KINDS = st.sampled_from(EntryKind)
 ENTRIES = st.builds(
     Entry,
     *(TEXT, INT64, KINDS, INT64, INT64, TEXT, INT64, TEXT, LABELS, TIME, INT64, st.integers(0, 999_999)),
     st.none() | USAGES,
     st.none() | CARD_KEYS,
+    st.none() | ENTRY_MORES,
 )
 OUTCOMES = st.one_of(
     st.builds(Applied, ENTRIES, ACCOUNTS, st.just(True)),
@@ -82,12 +131,18 @@ def test_outcomes(pairs):
 
 @given(st.lists(COMMANDS, min_size=1, max_size=20), INT64.filter(lambda now: now < 2**62))
 def test_outcomes_of_the_rules(commands, now_us):
-    """What the rules make of any commands arrives as it was, of new entries only what the command does not say being sent."""
+    """What the rules make of any commands arrives as it was, of plain new entries only what the command does not say being sent."""
     accounts = {user_id: Account(user_id) for user_id in ("ada", "bob", "漢字")}
     outcomes = decide_batch(accounts, {}, commands, now_us).outcomes
     packed = _sent(frames.pack_outcomes(commands, outcomes))
     assert _with_types(outcomes) == _with_types(frames.unpack_outcomes(commands, packed))
-    is_new = [isinstance(outcome, Applied) and not outcome.replayed for outcome in outcomes]
+    is_new = [
+        isinstance(outcome, Applied)
+        and not outcome.replayed
+        and outcome.entry.kind in (EntryKind.COST, EntryKind.FUNDING)
+        and outcome.entry.more is outcome.account.more is None
+        for outcome in outcomes
+    ]
     assert is_new == [all(isinstance(value, int) for value in row) for row in packed]
 
 

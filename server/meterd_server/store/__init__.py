@@ -67,6 +67,18 @@ class Store(Protocol):
     ) -> list[Entry]:
         """Up to `limit` entries with after_version < version < before_version, in the order asked for."""
 
+    async def due(self, now_us: int, limit: int) -> list[Command]:
+        """Commands that end what is due at `now_us`, at most `limit`, oldest first: an Expire for a reservation, one Lapse a user.
+
+        What is committed is not due any more. One that the rules do not carry out stays due.
+        """
+
+    async def lease(self, holder: str, seconds: float) -> bool:
+        """Whether `holder`, of all daemons on this store, is the one to end what is due from now on for so long.
+
+        It is as long as it asks again in time. This spares work, and that is all: several may do the same, once.
+        """
+
     async def rate_cards(self) -> list[RateCard]:
         """Every rate card that is kept, in no particular order."""
 

@@ -1,15 +1,18 @@
-"""What an entry holds as JSON text, in every engine: labels and usage, both ways."""
+"""What entries and accounts hold as JSON text, in every engine: labels, usage, and what most do not have, both ways."""
 
 from __future__ import annotations
 
 import json
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from meterd_server.model import RateCardKey, Usage
+from meterd_server.model import AccountMore, EntryMore, RateCardKey, Usage
+from meterd_server.model.flat import restored
 
 if TYPE_CHECKING:
     from meterd_server.model import Entry, Labels
+
+_More = TypeVar("_More", AccountMore, EntryMore)
 
 _to_json = json.JSONEncoder(separators=(",", ":")).encode
 
@@ -48,3 +51,19 @@ def usage_of(text: str | None) -> tuple[Usage | None, RateCardKey | None]:
         return None, None
     service, model, quantities, card_model, card_version = json.loads(text)
     return Usage(service, model, tuple(sorted(quantities.items()))), RateCardKey(service, card_model, card_version)
+
+
+def more_text(more: AccountMore | EntryMore | None) -> str | None:
+    """A JSON object of the fields that say something, what is in them as arrays; None for nothing."""
+    if more is None:
+        return None
+    defaults = more._field_defaults
+    return _to_json({name: value for name, value in more._asdict().items() if value != defaults[name]})
+
+
+def more_of(kind: type[_More], text: str | None) -> _More | None:
+    """What `more_text` wrote."""
+    if text is None:
+        return None
+    said = json.loads(text)
+    return restored(kind, [said.get(name, default) for name, default in kind._field_defaults.items()])

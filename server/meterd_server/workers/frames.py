@@ -12,17 +12,25 @@ from meterd_server.errors import Overloaded, Reason, StoreUnavailable
 from meterd_server.model import (
     Account,
     Applied,
+    Capture,
     Check,
     Checked,
     Entry,
     EntryKind,
+    Expire,
+    Extend,
+    GrantTerms,
+    Lapse,
     PricedUsage,
-    RateCardKey,
     RecordCost,
     RecordFunding,
     Rejection,
-    Usage,
+    Release,
+    Reserve,
+    Reverse,
+    SetPolicy,
 )
+from meterd_server.model.flat import flat, restored
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -32,10 +40,23 @@ if TYPE_CHECKING:
     Row = tuple[Any, ...]
     PackedCommands = tuple[bytes, list[Row]]
 
-_COMMANDS: tuple[type[Command], ...] = (RecordCost, RecordFunding, Check)
+_COMMANDS: tuple[type[Command], ...] = (
+    RecordCost,
+    RecordFunding,
+    Check,
+    Reserve,
+    Capture,
+    Release,
+    Extend,
+    SetPolicy,
+    Reverse,
+    Expire,
+    Lapse,
+)
 _NUMBERS = {command: number for number, command in enumerate(_COMMANDS)}
 _SAID_BY_COMMAND = frozenset((RecordCost, RecordFunding))
-_ENTRY_KINDS = {int(kind): kind for kind in EntryKind}
+_NOUNS = frozenset((PricedUsage, GrantTerms))
+"""What a command may hold that is more than a plain value, in its last field."""
 _NEW_ENTRY_FIELDS = 8
 
 # Makes a NamedTuple of a tuple in half the time that its own `_make` takes.
@@ -45,10 +66,9 @@ _new: Callable[[Any, Iterable[Any]], Any] = tuple.__new__
 def pack_commands(commands: Sequence[Command]) -> PackedCommands:
     """What `unpack_commands` takes: a number for each command's type, and its fields."""
     rows: list[Row] = [*map(tuple, commands)]
-    for place, command in enumerate(commands):
-        if type(command) is RecordCost and command.priced:
-            usage, picocents, rate_card = command.priced
-            rows[place] = (*rows[place][:-1], (tuple(usage), picocents, tuple(rate_card)))
+    for place, row in enumerate(rows):
+        if type(row[-1]) in _NOUNS:
+            rows[place] = (*row[:-1], flat(row[-1]))
     return bytes(map(_NUMBERS.__getitem__, map(type, commands))), rows
 
 
@@ -56,19 +76,28 @@ def unpack_commands(packed: PackedCommands) -> list[Command]:
     """The commands that were packed."""
     numbers, rows = packed
     commands: list[Command] = [*map(_new, map(_COMMANDS.__getitem__, numbers), rows)]
-    for place, command in enumerate(commands):
-        if type(command) is RecordCost and command.priced:
-            usage, picocents, rate_card = command.priced
-            priced = PricedUsage(Usage(*usage), picocents, RateCardKey(*rate_card))
-            commands[place] = command._replace(priced=priced)
+    for place, row in enumerate(rows):
+        if type(row[-1]) is tuple:
+            kind = type(commands[place])
+            noun = GrantTerms if kind is RecordFunding else PricedUsage
+            commands[place] = _new(kind, (*row[:-1], restored(noun, row[-1])))
     return commands
 
 
 def pack_outcomes(commands: Sequence[Command], outcomes: Sequence[Outcome]) -> list[Row]:
-    """What `unpack_outcomes` takes for the same commands. A new entry goes without what its command says."""
+    """What `unpack_outcomes` takes for the same commands. A new entry goes without what its command says.
+
+    It does if it and the account are plain: what is special goes as it is.
+    """
     rows: list[Row] = []
     for command, outcome in zip(commands, outcomes, strict=True):
-        if type(outcome) is Applied and not outcome.replayed and type(command) in _SAID_BY_COMMAND:
+        if (
+            type(outcome) is Applied
+            and not outcome.replayed
+            and type(command) in _SAID_BY_COMMAND
+            and outcome.entry.more is None
+            and outcome.account.more is None
+        ):
             entry, account, _ = outcome
             rows.append(
                 (
@@ -128,9 +157,10 @@ def _new_entry(command: Command, row: Row) -> Applied:
                     residue,
                     usage,
                     rate_card,
+                    None,
                 ),
             ),
-            _new(Account, (user_id, version, funded, spent, record_time_us, residue)),
+            _new(Account, (user_id, version, funded, spent, record_time_us, residue, None)),
             False,
         ),
     )
@@ -140,9 +170,9 @@ def _new_entry(command: Command, row: Row) -> Applied:
 def _pack_outcome(outcome: Outcome) -> Row:
     match outcome:
         case Applied(entry, account, replayed):
-            return Applied.__name__, pack_entry(entry), tuple(account), replayed
+            return Applied.__name__, pack_entry(entry), pack_account(account), replayed
         case Checked(account, shortfall):
-            return Checked.__name__, tuple(account), shortfall
+            return Checked.__name__, pack_account(account), shortfall
         case Rejection(reason, message, details):
             return Rejection.__name__, reason.value, message, dict(details)
 
@@ -150,9 +180,9 @@ def _pack_outcome(outcome: Outcome) -> Row:
 def _unpack_outcome(row: Row) -> Outcome:
     match row:
         case (Applied.__name__, entry, account, replayed):
-            return Applied(unpack_entry(entry), Account(*account), replayed)
+            return Applied(unpack_entry(entry), unpack_account(account), replayed)
         case (Checked.__name__, account, shortfall):
-            return Checked(Account(*account), shortfall)
+            return Checked(unpack_account(account), shortfall)
         case (_, reason, message, details):
             return Rejection(Reason(reason), message, details)
     raise ValueError("a row of no outcome")
@@ -160,21 +190,22 @@ def _unpack_outcome(row: Row) -> Outcome:
 
 def pack_entry(entry: Entry) -> Row:
     """What `unpack_entry` takes."""
-    usage, rate_card = entry.usage, entry.rate_card
-    return (
-        *entry[:2],
-        int(entry.kind),
-        *entry[3:-2],
-        None if usage is None else tuple(usage),
-        None if rate_card is None else tuple(rate_card),
-    )
+    return flat(entry)
 
 
 def unpack_entry(row: Row) -> Entry:
     """The entry that was packed."""
-    *fields, usage, rate_card = row
-    fields[2] = _ENTRY_KINDS[fields[2]]
-    return Entry._make([*fields, usage and Usage(*usage), rate_card and RateCardKey(*rate_card)])
+    return restored(Entry, row)
+
+
+def pack_account(account: Account) -> Row:
+    """What `unpack_account` takes."""
+    return tuple(account) if account.more is None else flat(account)
+
+
+def unpack_account(row: Row) -> Account:
+    """The account that was packed."""
+    return Account(*row) if row[-1] is None else restored(Account, row)
 
 
 def pack_error(error: BaseException) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from meterd_server.errors import Overloaded, StoreUnavailable
 from meterd_server.pricing import card_from_json, card_to_json
-from meterd_server.workers.frames import pack_entry, pack_error, pack_outcomes, unpack_commands
+from meterd_server.workers.frames import pack_account, pack_entry, pack_error, pack_outcomes, unpack_commands
 from meterd_server.workers.link import ToLedger, ToWorker
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ class LedgerEnd:
             self._send((ToWorker.ANSWER, number, None, rows))
 
     async def _accounts(self, user_ids: Sequence[str]) -> list[tuple[Any, ...]]:
-        return [tuple(await self._ledger.account(user_id)) for user_id in user_ids]
+        return [pack_account(await self._ledger.account(user_id)) for user_id in user_ids]
 
     async def _rate_cards(self) -> list[str]:
         return [card_to_json(card) for card in await self._cards.rate_cards()]

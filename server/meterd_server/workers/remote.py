@@ -16,15 +16,20 @@ from meterd_server.lane import (
     PROBE_SECONDS,
     Waiter,
 )
-from meterd_server.model import Account
 from meterd_server.pricing import card_from_json, card_to_json
-from meterd_server.workers.frames import pack_commands, unpack_entry, unpack_error, unpack_outcomes
+from meterd_server.workers.frames import (
+    pack_commands,
+    unpack_account,
+    unpack_entry,
+    unpack_error,
+    unpack_outcomes,
+)
 from meterd_server.workers.link import ToLedger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from meterd_server.model import Command, Entry, Outcome
+    from meterd_server.model import Account, Command, Entry, Outcome
     from meterd_server.pricing import RateCard
     from meterd_server.workers.link import Frame
 
@@ -221,7 +226,7 @@ def _read_outcomes(waiters: Sequence[Waiter], commands: Sequence[Command], rows:
 def _read_accounts(answers: Sequence[asyncio.Future[Account]], rows: list[tuple[Any, ...]]) -> None:
     for answer, row in zip(answers, rows, strict=True):
         if not answer.done():
-            answer.set_result(Account(*row))
+            answer.set_result(unpack_account(row))
 
 
 def _read_answer(answer: asyncio.Future[Any], body: Any) -> None:  # noqa: ANN401 -- what it is, was asked

@@ -19,9 +19,10 @@ from meterd_server.errors import StartupError, StoreUnavailable
 from meterd_server.model import Account
 from meterd_server.pricing import CardError
 from meterd_server.store.sqlite.connection import Connection
+from meterd_server.store.sqlite.consequences import list_due
 from meterd_server.store.sqlite.listing import list_entries
 from meterd_server.store.sqlite.lockfile import LockFile
-from meterd_server.store.sqlite.moving import import_entries, list_users
+from meterd_server.store.sqlite.moving import list_users
 from meterd_server.store.sqlite.rates import add_cards, count_cards, read_cards
 from meterd_server.store.sqlite.schema import migrate
 from meterd_server.store.sqlite.writer import Writer
@@ -208,6 +209,19 @@ class SqliteStore:
         except (sqlite3.Error, ValueError) as error:
             raise StoreUnavailable(str(error)) from error
 
+    async def due(self, now_us: int, limit: int) -> list[Command]:
+        """See `Store.due`. Runs beside commits, as `entries` does."""
+        connection = self._reader or self._active()[0]
+        try:
+            return await connection.run(list_due, now_us, limit)
+        except (sqlite3.Error, ValueError) as error:
+            raise StoreUnavailable(str(error)) from error
+
+    async def lease(self, holder: str, seconds: float) -> bool:
+        """See `Store.lease`: nobody else has the file."""
+        self._active()
+        return True
+
     async def rate_cards(self) -> list[RateCard]:
         """See `Store.rate_cards`."""
         try:
@@ -242,7 +256,7 @@ class SqliteStore:
         """See `MovableStore.import_entries`."""
         connection, writer = self._active()
         try:
-            await connection.run(lambda _: import_entries(writer, entries, accounts))
+            await connection.run(lambda _: writer.import_entries(entries, accounts))
         except Exception as error:
             await self._stop()
             raise StoreUnavailable(str(error)) from error

@@ -10,8 +10,8 @@ import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
-from meterd_server.model import Account, Entry, EntryKind
-from meterd_server.store.texts import labels_of, labels_text, usage_of, usage_text
+from meterd_server.model import Account, AccountMore, Entry, EntryKind, EntryMore
+from meterd_server.store.texts import labels_of, labels_text, more_of, more_text, usage_of, usage_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,13 +22,14 @@ PLAIN_ENTRY_COLUMNS = (
 )
 """The columns that every entry has."""
 
-ENTRY_COLUMNS = f"{PLAIN_ENTRY_COLUMNS}, labels, occur_time_us, usage"
+ENTRY_COLUMNS = f"{PLAIN_ENTRY_COLUMNS}, labels, occur_time_us, usage, more"
 
-_PLAIN_LENGTH = len(PLAIN_ENTRY_COLUMNS.split(","))
-_NOTHING_MORE = (None, None, None)
-ACCOUNT_COLUMNS = (
+PLAIN_ACCOUNT_COLUMNS = (
     "account_id, version, last_entry_id, funded_microcents, spent_microcents, record_time_us, residue_picocents"
 )
+"""The columns that every account has."""
+
+ACCOUNT_COLUMNS = f"{PLAIN_ACCOUNT_COLUMNS}, more"
 
 _canonical_uuid = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}").fullmatch
 
@@ -56,7 +57,8 @@ def unpack_request_id(packed: bytes | str) -> str:
 def entry_row(entry_id: int, account_id: int, previous_entry_id: int, entry: Entry) -> tuple[Any, ...]:
     """The values for ENTRY_COLUMNS; for PLAIN_ENTRY_COLUMNS only, if that is all there is to say."""
     _, version, kind, amount, balance, request_id, fingerprint, service, labels, occur_time_us, *rest = entry
-    record_time_us, residue_picocents, usage, _ = rest
+    record_time_us, residue_picocents, usage, *_ = rest
+    more = entry.more
     row = (
         entry_id,
         account_id,
@@ -71,22 +73,24 @@ def entry_row(entry_id: int, account_id: int, previous_entry_id: int, entry: Ent
         record_time_us,
         residue_picocents,
     )
-    if not labels and occur_time_us is None and usage is None:
+    if not labels and occur_time_us is None and usage is None and more is None:
         return row
-    return (*row, labels_text(labels), occur_time_us, usage_text(entry))
+    return (*row, labels_text(labels), occur_time_us, usage_text(entry), more_text(more))
 
 
-def alike(rows: Sequence[tuple[Any, ...]]) -> tuple[str, Sequence[tuple[Any, ...]]]:
-    """Rows of `entry_row` for one statement: the columns, and the rows with a value for each."""
-    if all(len(row) == _PLAIN_LENGTH for row in rows):
-        return PLAIN_ENTRY_COLUMNS, rows
-    return ENTRY_COLUMNS, [row if len(row) > _PLAIN_LENGTH else (*row, *_NOTHING_MORE) for row in rows]
+def alike(plain_columns: str, columns: str, rows: Sequence[tuple[Any, ...]]) -> tuple[str, Sequence[tuple[Any, ...]]]:
+    """Rows of `entry_row` or `account_row` for one statement: which of the columns, and the rows with a value for each."""
+    length, plain_length = (names.count(",") + 1 for names in (columns, plain_columns))
+    if all(len(row) == plain_length for row in rows):
+        return plain_columns, rows
+    nothing_more = (None,) * (length - plain_length)
+    return columns, [row if len(row) == length else (*row, *nothing_more) for row in rows]
 
 
 def entry_from_row(user_id: str, row: tuple[Any, ...]) -> Entry:
     """The entry of a row of ENTRY_COLUMNS."""
     _, _, version, _, kind, amount, balance, request_id, fingerprint, service = row[:10]
-    record_time_us, residue_picocents, labels, occur_time_us, usage = row[10:]
+    record_time_us, residue_picocents, labels, occur_time_us, usage, more = row[10:]
     return Entry(
         user_id,
         version,
@@ -101,16 +105,19 @@ def entry_from_row(user_id: str, row: tuple[Any, ...]) -> Entry:
         record_time_us,
         residue_picocents,
         *usage_of(usage),
+        more_of(EntryMore, more),
     )
 
 
-def account_row(held: Held) -> tuple[int, ...]:
-    """The values for ACCOUNT_COLUMNS."""
-    _, version, *totals = held.account
-    return (held.account_id, version, held.last_entry_id, *totals)
+def account_row(held: Held) -> tuple[Any, ...]:
+    """The values for ACCOUNT_COLUMNS; for PLAIN_ACCOUNT_COLUMNS only, if that is all there is to say."""
+    _, version, *totals, more = held.account
+    row = (held.account_id, version, held.last_entry_id, *totals)
+    return row if more is None else (*row, more_text(more))
 
 
 def held_from_row(user_id: str, row: tuple[Any, ...]) -> Held:
     """The account of a row of ACCOUNT_COLUMNS."""
-    account_id, version, last_entry_id, *totals = row
-    return Held(account_id, last_entry_id, Account(user_id, version, *totals))
+    account_id, version, last_entry_id, funded, spent, record_time_us, residue_picocents, more = row
+    account = Account(user_id, version, funded, spent, record_time_us, residue_picocents, more_of(AccountMore, more))
+    return Held(account_id, last_entry_id, account)

@@ -1,24 +1,24 @@
 """A batch's whole way through SQLite, in one call on the writing connection's own thread.
 
-Loading, deciding, writing and committing in one hop is what makes small commits cheap; statements of many rows are what keeps
-the interpreter lock from changing hands for every row.
+Loading, deciding, writing and committing in one hop is what makes small commits cheap.
 """
 
 from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
-from functools import cache
-from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from meterd_server.model import Account, Rejection
-from meterd_server.rules import apply, decide_batch, may_be_recorded
+from meterd_server.rules import NO_FACTS, BatchDecision, apply, decide_batch, may_be_recorded, needs
+from meterd_server.store.consequences import consequences
+from meterd_server.store.sqlite.consequences import read_facts, statements_for
 from meterd_server.store.sqlite.memory import Accounts
 from meterd_server.store.sqlite.rows import (
     ACCOUNT_COLUMNS,
     ENTRY_COLUMNS,
+    PLAIN_ACCOUNT_COLUMNS,
+    PLAIN_ENTRY_COLUMNS,
     Held,
     account_row,
     alike,
@@ -27,21 +27,20 @@ from meterd_server.store.sqlite.rows import (
     held_from_row,
     pack_request_id,
 )
+from meterd_server.store.sqlite.statements import insert
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping, Sequence
 
     from meterd_server.model import Command, Entry, Outcome
-    from meterd_server.rules import BatchDecision, RequestKey
+    from meterd_server.rules import RequestKey
+    from meterd_server.store.sqlite.statements import Statement
 
 REPLAY_ENTRIES_MAX = 50_000
 """How many entries the account rows may lack, about: a fraction of a second to replay at the next start."""
 
 MARK_EVERY_VERSIONS = 64
 """How far apart `entry_mark` enters a user's chain."""
-
-_ROWS_A_STATEMENT_MAX = 64
-"""A statement of its own for each number of rows up to this, prepared once: a batch is few statements, whatever its size."""
 
 _LOAD_ACCOUNTS = (
     f"SELECT user_id, {ACCOUNT_COLUMNS} FROM user JOIN account USING (account_id)"
@@ -62,6 +61,7 @@ class _Plan(NamedTuple):
     entry_rows: list[tuple[Any, ...]]
     new_users: list[tuple[int, str]]
     marks: list[tuple[int, int, int]]
+    consequences: list[Statement]
     after: dict[str, Held]
     first_entry_id: int
 
@@ -100,30 +100,36 @@ class Writer:
         held = self._load(user_ids)
         accounts = {user_id: known.account for user_id, known in held.items()}
         accounts |= {user_id: Account(user_id) for user_id in user_ids - held.keys()}
+        wanted = needs(commands)
+        facts = read_facts(self._connection, wanted, held) if wanted else NO_FACTS
         # Retries are rare, so the batch is first decided as if every request id were new; the unique index tells otherwise.
         # A rejected command writes nothing that could collide: whether it was recorded before has to be asked.
-        decision = decide_batch(accounts, {}, commands, now_us)
+        decision = decide_batch(accounts, {}, commands, now_us, facts)
         rejected = [
             command
             for command, outcome in zip(commands, decision.outcomes, strict=True)
             if type(outcome) is Rejection and may_be_recorded(command)
         ]
         if recorded := self._find(held, rejected):
-            decision = decide_batch(accounts, recorded, commands, now_us)
+            decision = decide_batch(accounts, recorded, commands, now_us, facts)
         try:
             self._write(self._plan(decision, held))
         except sqlite3.IntegrityError:
             # Nothing was written. Now every request id is asked for, so a second collision would be a fault of ours.
             recorded = self._find(held, commands)
-            decision = decide_batch(accounts, recorded, commands, now_us)
+            decision = decide_batch(accounts, recorded, commands, now_us, facts)
             self._write(self._plan(decision, held))
         return decision.outcomes
+
+    def import_entries(self, entries: Sequence[Entry], accounts: Mapping[str, Account]) -> None:
+        """Write entries as they are, and the accounts after them, in one transaction."""
+        self._write(self._plan(BatchDecision([], [*entries], {**accounts}), self._load({*accounts})))
 
     def close(self) -> None:
         """Bring every account row up to date and empty the write-ahead log into the file."""
         everyone = self._accounts.longest_ahead(len(self._accounts))
         if everyone:
-            self._transact(_Plan([], [], [], {}, self._last_entry_id + 1), everyone)
+            self._transact(_Plan([], [], [], [], {}, self._last_entry_id + 1), everyone)
         self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def _replay(self) -> None:
@@ -158,7 +164,7 @@ class Writer:
 
     def _plan(self, decision: BatchDecision, held: dict[str, Held]) -> _Plan:
         first_entry_id = self._last_entry_id + 1
-        plan = _Plan([], [], [], {}, first_entry_id)
+        plan = _Plan([], [], [], [], {}, first_entry_id)
         places: dict[str, tuple[int, int]] = {}
         for user_id in decision.accounts:
             if known := held.get(user_id):
@@ -174,6 +180,8 @@ class Writer:
                 plan.marks.append((account_id, entry.version, entry_id))
         for user_id, account in decision.accounts.items():
             plan.after[user_id] = Held(*places[user_id], account)
+        if after := consequences(decision.entries):
+            plan.consequences.extend(statements_for(after, lambda user_id: places[user_id][0]))
         return plan
 
     def _write(self, plan: _Plan) -> None:
@@ -188,15 +196,16 @@ class Writer:
         """One transaction: the plan's rows, and the account rows of the users in `catch_up`. Then memory follows."""
         caught_up = {user_id: plan.after.get(user_id) or self._must_get(user_id) for user_id in catch_up}
         statements = [
-            *_insert("INSERT", "entry", *alike(plan.entry_rows)),
-            *_insert("INSERT", "user", "account_id, user_id", plan.new_users),
-            *_insert("INSERT", "entry_mark", "account_id, version, entry_id", plan.marks),
+            *insert("INSERT", "entry", *alike(PLAIN_ENTRY_COLUMNS, ENTRY_COLUMNS, plan.entry_rows)),
+            *insert("INSERT", "user", "account_id, user_id", plan.new_users),
+            *insert("INSERT", "entry_mark", "account_id, version, entry_id", plan.marks),
+            *plan.consequences,
         ]
         replay_after = self._replay_after_entry_id
         if caught_up:
             rows = [account_row(held) for held in caught_up.values()]
             replay_after = (self._accounts.first_entry_id_ahead(without=caught_up) or plan.first_entry_id) - 1
-            statements += _insert("REPLACE", "account", ACCOUNT_COLUMNS, rows)
+            statements += insert("REPLACE", "account", *alike(PLAIN_ACCOUNT_COLUMNS, ACCOUNT_COLUMNS, rows))
             statements.append((_SET_REPLAY_AFTER, (replay_after,)))
         self._execute(statements)
         self._last_account_id += len(plan.new_users)
@@ -205,7 +214,7 @@ class Writer:
         self._accounts.put_ahead(plan.after, plan.first_entry_id)
         self._accounts.put_clean(caught_up)
 
-    def _execute(self, statements: Sequence[_Statement]) -> None:
+    def _execute(self, statements: Sequence[Statement]) -> None:
         connection = self._connection
         if len(statements) == 1:
             # A statement alone is a transaction of its own: most small batches are one, and hold up the event loop least.
@@ -226,19 +235,3 @@ class Writer:
         if held is None:
             raise LookupError("an account ahead of its row is not in memory")
         return held
-
-
-_Statement = tuple[str, Sequence[Any]]
-
-
-def _insert(verb: str, table: str, columns: str, rows: Sequence[tuple[Any, ...]]) -> Iterator[_Statement]:
-    """As few statements as the prepared sizes allow."""
-    for start in range(0, len(rows), _ROWS_A_STATEMENT_MAX):
-        chunk = rows[start : start + _ROWS_A_STATEMENT_MAX]
-        yield _insert_statement(verb, table, columns, len(chunk)), [*chain.from_iterable(chunk)]
-
-
-@cache
-def _insert_statement(verb: str, table: str, columns: str, rows: int) -> str:
-    row = "(" + ",".join("?" * len(columns.split(","))) + ")"
-    return f"{verb} INTO {table} ({columns}) VALUES {','.join([row] * rows)}"
