@@ -27,6 +27,13 @@ def frame(kind: int, flags: int, stream: int, payload: bytes = b"", *, length: i
     return size.to_bytes(3) + bytes([kind, flags]) + stream.to_bytes(4) + payload
 
 
+def data_frames(stream: int, body: bytes, *, end: bool) -> bytes:
+    """A body in frames of the size that everybody takes."""
+    pieces = [body[at : at + 16_384] for at in range(0, len(body), 16_384)] or [b""]
+    flags = [0] * (len(pieces) - 1) + [END_STREAM if end else 0]
+    return b"".join(frame(DATA, flag, stream, piece) for flag, piece in zip(flags, pieces, strict=True))
+
+
 def settings(**values: int) -> bytes:
     """A SETTINGS frame; the names are `s1`, `s4` and so on, for what has the number 1, 4."""
     return frame(SETTINGS, 0, 0, b"".join(int(k[1:]).to_bytes(2) + v.to_bytes(4) for k, v in values.items()))
@@ -149,11 +156,7 @@ class Connection:
             assert self.receive(5), "the server takes no more"
         self._window -= len(body)
         block = request_headers(path) if headers is None else headers
-        raw = frame(HEADERS, END_HEADERS, stream, block)
-        pieces = [body[at : at + 16_384] for at in range(0, len(body), 16_384)] or [b""]
-        for number, piece in enumerate(pieces, 1):
-            raw += frame(DATA, END_STREAM if end and number == len(pieces) else 0, stream, piece)
-        self.send(raw)
+        self.send(frame(HEADERS, END_HEADERS, stream, block) + data_frames(stream, body, end=end))
         return stream
 
     def receive(self, seconds: float) -> bool:
