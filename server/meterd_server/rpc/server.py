@@ -32,9 +32,9 @@ SERVICE_NAMES = (METERING.full_name, LEDGER.full_name, PRICING.full_name)
 CALLS_A_CONNECTION_MAX = 1_000
 """How many calls of one connection may be under way; a caller's gRPC keeps the others back, and they wait there."""
 
-CALLS_WAITING_MAX = 1_000
-"""How many calls wait, over all connections, until this process turns to them: a fifth of a second's work. gRPC turns some of the
-others away from half of it on, unread, with CANCELLED: a call that waits longer is answered when nobody listens any more."""
+CALLS_WAITING_MAX = 1_500
+"""How many calls wait, over all connections, until this process turns to them: a quarter of a second's work. gRPC turns away the
+others, and some from 1,000 on, unread, with CANCELLED: a call that waits longer is answered when nobody listens any more."""
 
 _STATES = {True: health_pb2.HealthCheckResponse.SERVING, False: health_pb2.HealthCheckResponse.NOT_SERVING}
 
@@ -62,7 +62,6 @@ class Server:
                 ("grpc.max_receive_message_length", message_bytes_max),
                 ("grpc.max_send_message_length", -1),
                 ("grpc.max_concurrent_streams", CALLS_A_CONNECTION_MAX),
-                ("grpc.server.max_pending_requests", CALLS_WAITING_MAX // 2),
                 ("grpc.server.max_pending_requests_hard_limit", CALLS_WAITING_MAX),
             ]
         )
