@@ -46,7 +46,7 @@ def run_suite(folder: Path, arguments: tuple[str, ...]) -> subprocess.CompletedP
     imported = subprocess.run(python, cwd=folder, env=environment, capture_output=True, text=True, check=True).stdout
     assert imported.count(str(folder)) == 2, f"the original would be imported: {imported}"
     return subprocess.run(
-        [sys.executable, "-m", "pytest", "-x", "-p", "no:cacheprovider", "--hypothesis-profile=ci", *arguments],
+        [sys.executable, "-m", "pytest", "-x", "-p", "no:cacheprovider", "--timeout=20", "--hypothesis-profile=ci", *arguments],
         cwd=folder,
         env=environment,
         capture_output=True,
