@@ -53,5 +53,6 @@ def _asked(command: Change) -> tuple[object, ...]:
         if name not in _NOT_ASKED and value != command._field_defaults.get(name, _REQUIRED)
     }
     if priced := fields.pop("priced", None):
-        fields |= priced.usage._asdict()
+        # As one field: what the usage is of may be another service than the one that the caller names.
+        fields["usage"] = tuple(priced.usage)
     return (type(command).__name__.lower(), *fields.items())

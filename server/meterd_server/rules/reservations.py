@@ -15,7 +15,7 @@ from meterd_server.model import (
     ReservationState,
 )
 from meterd_server.pricing import PICOCENTS_PER_MICROCENT
-from meterd_server.rules.accounts import append, next_entry, next_record_time_us
+from meterd_server.rules.accounts import append, next_entry
 from meterd_server.rules.costs import refusal
 from meterd_server.rules.fingerprints import fingerprint
 from meterd_server.rules.grants import draws_for
@@ -47,7 +47,6 @@ def decide_reserve(account: Account, command: Reserve, now_us: int) -> Outcome:
         if not command.allow_partial or refused.reason is Reason.ACCOUNT_FROZEN or account.available_microcents <= 0:
             return refused
         amount = account.available_microcents
-    record_time_us = next_record_time_us(account, now_us)
     usage = command.priced.usage if command.priced else None
     reservation = Reservation(
         command.request_id,
@@ -58,7 +57,7 @@ def decide_reserve(account: Account, command: Reserve, now_us: int) -> Outcome:
         0,
         min(command.floor_microcents, amount),
         command.captures_floor,
-        record_time_us + command.ttl_us,
+        now_us + command.ttl_us,  # not from the record time: after a clock was set back, that is in the future
         service=command.service or (usage.service if usage else ""),
     )
     entry = next_entry(
@@ -147,7 +146,7 @@ def decide_extend(account: Account, command: Extend, found: Reservation | None, 
         amount_microcents=found.amount_microcents + added, held_microcents=found.held_microcents + added
     )
     if command.ttl_us is not None:
-        after = after._replace(expire_time_us=next_record_time_us(account, now_us) + command.ttl_us)
+        after = after._replace(expire_time_us=now_us + command.ttl_us)
     return append(account, _entry(account, now_us, command, EntryKind.EXTENSION, EntryMore(added, after)))
 
 
