@@ -15,7 +15,19 @@ if TYPE_CHECKING:
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 _DEPTH_MAX = 4
 _NUMBERS = (0, 1, 2, 127, 128, 10**6, 10**15, 10**15 + 1, 2**31, 2**63 - 1, 2**63, 2**64 - 1)
-_TEXTS = (b"ada", b"", b"x" * 200, b"\0", b"\xff\xfe", b"a b", "\N{GRINNING FACE}".encode(), b"\xed\xa0\x80", b"../../etc", b"r1", b"version")
+_TEXTS = (
+    b"ada",
+    b"",
+    b"x" * 200,
+    b"\0",
+    b"\xff\xfe",
+    b"a b",
+    "\N{GRINNING FACE}".encode(),
+    b"\xed\xa0\x80",
+    b"../../etc",
+    b"r1",
+    b"version",
+)
 _TEXT_TYPES = (Field.TYPE_STRING, Field.TYPE_BYTES)
 
 

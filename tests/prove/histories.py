@@ -1,4 +1,4 @@
-"""What many clients did to a ledger at the same time, and whether there is an order in which one after the other would have done it.
+"""What many clients did to a ledger at the same time, and whether some order, one after the other, would have done it.
 
 A history is linearizable if every operation can be given a moment between its beginning and its end at which it happened at once,
 such that a sequential ledger (`prove.model`) would have answered each as it was answered. Every user is on their own. The search is
@@ -59,42 +59,45 @@ class History:
 
 
 def _timeless(answer):
-    """An answer without the end of a reservation: whether a clock that stands counts from now or from the entry is not asked here."""
+    """An answer without the end of a reservation: what a clock that stands has to do with it is not asked here."""
     entry = answer.get("entry")
     if not entry or not entry["hold"]:
         return answer
     return answer | {"entry": entry | {"hold": entry["hold"] | {"expires": 0}}}
 
 
+_ASKED = {
+    "fund": lambda _, amount: {"amount": 2 * amount},
+    "grant": lambda dice, amount: {
+        "do": "fund",
+        "amount": amount,
+        "expires": NOW_US + _YEAR_US,
+        "priority": dice.randrange(3),
+    },
+    "cost": lambda _, amount: {"cost": amount},
+    "strict": lambda _, amount: {"do": "cost", "cost": amount, "strict": True},
+    "reserve": lambda dice, amount: {"id": _hold(dice), "amount": amount, "ttl": _YEAR_US, "partial": True},
+    "capture": lambda dice, amount: {"hold": _hold(dice), "cost": amount, "more_to_come": dice.random() < 0.5},
+    "release": lambda dice, _: {"hold": _hold(dice)},
+    "extend": lambda dice, amount: {"hold": _hold(dice), "add": amount},
+    "policy": lambda _, amount: {"credit": amount},
+    "reverse": lambda dice, _: {"version": dice.randrange(1, 8)},
+}
+_MORE_OFTEN = ("fund", "cost", "cost", "capture", "read", "read")
+
+
+def _hold(dice):
+    return f"hold-{dice.randrange(4)}"
+
+
 def draw(dice, own_id):
     """A random operation; among few ids, so that clients repeat each other's and use each other's reservations."""
     user, amount = dice.choice(USERS), dice.choice((0, 1, 4, 25, 60, 100))
+    do = dice.choice((*_ASKED, *_MORE_OFTEN))
+    if do == "read":
+        return {"do": "read", "user": user}
     request_id = own_id if dice.random() < 0.7 else f"shared-{dice.randrange(12)}"
-    hold = f"hold-{dice.randrange(4)}"
-    do = dice.choice("fund fund cost cost cost strict reserve capture capture release extend policy reverse grant read read".split())
-    asked = {"do": do, "user": user, "id": request_id}
-    match do:
-        case "fund":
-            return asked | {"amount": 2 * amount}
-        case "grant":
-            return asked | {"do": "fund", "amount": amount, "expires": NOW_US + _YEAR_US, "priority": dice.randrange(3)}
-        case "cost":
-            return asked | {"cost": amount}
-        case "strict":
-            return asked | {"do": "cost", "cost": amount, "strict": True}
-        case "reserve":
-            return asked | {"id": hold, "amount": amount, "ttl": _YEAR_US, "partial": True}
-        case "capture":
-            return asked | {"hold": hold, "cost": amount, "more_to_come": dice.random() < 0.5}
-        case "release":
-            return asked | {"hold": hold}
-        case "extend":
-            return asked | {"hold": hold, "add": amount}
-        case "policy":
-            return asked | {"credit": amount}
-        case "reverse":
-            return asked | {"version": dice.randrange(1, 8)}
-    return {"do": "read", "user": user}
+    return {"do": do, "user": user, "id": request_id} | _ASKED[do](dice, amount)
 
 
 async def act(ledger, dice, history, name, operations):
@@ -107,7 +110,9 @@ async def act(ledger, dice, history, name, operations):
             await _read(ledger, history, asked[0])
             continue
         changes = [each for each in asked if each["do"] != "read"]
-        while not await _submit(ledger, history, changes) and dice.random() < 0.7:
+        for _ in range(dice.choice((1, 2, 5, 20))):
+            if await _submit(ledger, history, changes):
+                break
             await asyncio.sleep(dice.random() / 10)
 
 

@@ -9,7 +9,11 @@ from __future__ import annotations
 import select
 import socket
 import time
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NamedTuple, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = range(10)
@@ -114,7 +118,7 @@ class Answer(NamedTuple):
     status: int | None
     message: str
     reset: int | None = None
-    trailers: dict[bytes, bytes] = {}
+    trailers: Mapping[bytes, bytes] = MappingProxyType({})
 
 
 class Connection:
@@ -135,7 +139,7 @@ class Connection:
             hello += frame(WINDOW_UPDATE, 0, 0, (WINDOW_MAX - FIRST_WINDOW).to_bytes(4))
         self.send(hello if greeting is None else greeting)
 
-    def __enter__(self) -> Connection:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -206,7 +210,9 @@ class Connection:
         if kind == HEADERS and flags & END_STREAM:
             trailers = read_headers(payload)
             status = int(trailers.get(b"grpc-status", b"-1"))
-            self.answers[stream] = Answer(status, trailers.get(b"grpc-message", b"").decode(errors="backslashreplace"), None, trailers)
+            self.answers[stream] = Answer(
+                status, trailers.get(b"grpc-message", b"").decode(errors="backslashreplace"), None, trailers
+            )
         elif kind == RST_STREAM:
             self.answers.setdefault(stream, Answer(None, "", int.from_bytes(payload)))
         elif kind == WINDOW_UPDATE and stream == 0:

@@ -19,9 +19,15 @@ NEVER = {2: "UNKNOWN", 13: "INTERNAL", 15: "DATA_LOSS"}
 
 SERVICES = [
     module.DESCRIPTOR.services_by_name[name]
-    for module, name in ((metering_pb2, "MeteringService"), (ledger_pb2, "LedgerService"), (pricing_pb2, "PricingService"))
+    for module, name in (
+        (metering_pb2, "MeteringService"),
+        (ledger_pb2, "LedgerService"),
+        (pricing_pb2, "PricingService"),
+    )
 ]
-METHODS = [(f"/{service.full_name}/{method.name}", method.input_type) for service in SERVICES for method in service.methods]
+METHODS = [
+    (f"/{service.full_name}/{method.name}", method.input_type) for service in SERVICES for method in service.methods
+]
 
 
 def memory_mib(pid: int) -> float:

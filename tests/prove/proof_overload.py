@@ -54,7 +54,7 @@ def overloaded(round_: Round) -> None:
     with Daemon(round_.folder, options=["--log-level", "warning"]) as daemon:
         run(daemon.address, BATCH, bodies(f"{name}w"), seconds=1, in_flight=IN_FLIGHT)
         before_mib = memory_mib(daemon.pid)
-        with round_.fault(f"{TIMES} × as many batches of {OPERATIONS}"):
+        with round_.fault(f"{TIMES} times as many batches of {OPERATIONS}"):
             ratios = []
             for attempt in range(ATTEMPTS):
                 peak, came, most_mib = overload(daemon.address, daemon.pid, f"{name}{attempt}")
@@ -67,8 +67,8 @@ def overloaded(round_: Round) -> None:
                     break
             assert max(ratios) >= GOODPUT_MIN, f"goodput is {ratios} of the peak; {came.ended}"
             round_.note(
-                f"{peak.good_per_second * OPERATIONS:,.0f} operations/s at the best, {ratios[-1]:.2f} × that when "
-                f"{came.sent / came.seconds / peak.good_per_second:.1f} × as much is asked; {refused} of {came.sent} OVERLOADED, "
+                f"{peak.good_per_second * OPERATIONS:,.0f} operations/s at the best, {ratios[-1]:.2f} times that when "
+                f"{came.sent / came.seconds / peak.good_per_second:.1f} times as much is asked; {refused} of {came.sent} OVERLOADED, "
                 f"{came.sent - refused - came.ended[0]} else; +{most_mib - before_mib:.0f} MiB"
             )
         assert daemon.stop() == 0

@@ -52,7 +52,11 @@ def never_read(connection: Connection) -> None:
     connection.call(STREAM, body * 20, end=False)
 
 
-KINDS = {"half a message": (half_a_message, {}), "no message": (nothing_at_all, {}), "answers never read": (never_read, {"window": 0})}
+KINDS = {
+    "half a message": (half_a_message, {}),
+    "no message": (nothing_at_all, {}),
+    "answers never read": (never_read, {"window": 0}),
+}
 
 
 @proof("stalled", "1,000 streams stand still", rounds=(3, 3, 60), alone=True)
@@ -82,5 +86,7 @@ def stalled(round_: Round) -> None:
                 if ratios[-1] <= SLOWER_MAX:
                     break
             assert min(ratios) <= SLOWER_MAX, f"others' p99 is {ratios} times what it was"
-            round_.note(f"{name}: +{grown:.0f} MiB, others' p99 {1000 * during_seconds:.1f} ms, {ratios[-1]:.2f} × that before")
+            round_.note(
+                f"{name}: +{grown:.0f} MiB, others' p99 {1000 * during_seconds:.1f} ms, {ratios[-1]:.2f} times that before"
+            )
         assert daemon.stop() == 0

@@ -24,7 +24,7 @@ class Hung(Exception):  # noqa: N818 -- what has happened
 
 
 class Loop(asyncio.SelectorEventLoop):
-    """An event loop whose order and clock are the dice's. It leans on two names of asyncio's own loop, `_ready` and `_scheduled`."""
+    """An event loop whose order and clock are the dice's. It leans on two names inside asyncio's own: `_ready`, `_scheduled`."""
 
     def __init__(self, seed):
         super().__init__()
@@ -145,7 +145,7 @@ async def _client(ledger, dice, history, name):
 
 
 def simulate(seed, make_store=Store):
-    """Run a world to its end; what was asked and answered, and the store as it then is. Raises `Hung` if somebody waits for ever."""
+    """Run a world to its end; what was asked and answered, and the store as it then is. Raises `Hung` if one waits for ever."""
     dice = random.Random(seed)
     history = History()
 

@@ -36,7 +36,11 @@ class Hasty(Store):
     """Acknowledges what it has not written, now and then."""
 
     async def commit(self, commands, now_us):
-        before = (dict(self._accounts), {user: [*entries] for user, entries in self._entries.items()}, dict(self._by_request))
+        before = (
+            dict(self._accounts),
+            {user: [*entries] for user, entries in self._entries.items()},
+            dict(self._by_request),
+        )
         outcomes = await super().commit(commands, now_us)
         if self.lanes == 1 and self._dice.random() < 0.1:
             self._accounts, self._entries, self._by_request = before

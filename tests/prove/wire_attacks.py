@@ -15,7 +15,6 @@ CHECK = "/meterd.v1.MeteringService/Check"
 STREAM = "/meterd.v1.MeteringService/Stream"
 
 
-
 def _heard(connection: Connection) -> None:
     assert connection.is_heard(), "the daemon neither answers a ping nor hangs up"
 
@@ -39,7 +38,9 @@ def bad_preface(dice: random.Random, address: str) -> None:
 
 def bad_frame_size(dice: random.Random, address: str) -> None:
     """A frame that is larger than allowed, or of a size that its kind cannot have."""
-    kind = dice.choice((http2.SETTINGS, http2.PING, http2.WINDOW_UPDATE, http2.RST_STREAM, http2.PRIORITY, http2.GOAWAY))
+    kind = dice.choice(
+        (http2.SETTINGS, http2.PING, http2.WINDOW_UPDATE, http2.RST_STREAM, http2.PRIORITY, http2.GOAWAY)
+    )
     raw = frame(kind, 0, dice.choice((0, 1)), dice.randbytes(dice.choice((1, 3, 7, 9))))
     _say(address, dice.choice((raw, frame(http2.DATA, 0, 1, length=2**24 - 1) + b"x" * 100_000)))
 
@@ -47,7 +48,12 @@ def bad_frame_size(dice: random.Random, address: str) -> None:
 def random_frames(dice: random.Random, address: str) -> None:
     """Frames of any kind, on any stream, with anything in them."""
     raw = b"".join(
-        frame(dice.randrange(12), dice.randrange(256), dice.choice((0, 1, 2, 3, 2**31 - 1)), dice.randbytes(dice.randrange(40)))
+        frame(
+            dice.randrange(12),
+            dice.randrange(256),
+            dice.choice((0, 1, 2, 3, 2**31 - 1)),
+            dice.randbytes(dice.randrange(40)),
+        )
         for _ in range(20)
     )
     _say(address, raw)
@@ -138,7 +144,7 @@ def huge_metadata(dice: random.Random, address: str) -> None:
 
 
 def bad_grpc_frames(dice: random.Random, address: str) -> None:
-    """gRPC's own frame says what is not so: compressed, longer, shorter, larger than allowed, or nothing at all."""
+    """The frame of gRPC says what is not so: compressed, longer, shorter, larger than allowed, or nothing at all."""
     raw = b"\n\3ada"
     body = dice.choice((
         message(raw, compressed=1), message(raw, compressed=255), message(raw, length=2**32 - 1), message(raw, length=2),
