@@ -10,7 +10,7 @@ GENERATED ?= client
 # What the contract imports from others: google.rpc.Status, as googleapis-common-protos has it.
 INCLUDE := build/include
 
-.PHONY: help venv demo serve test lint format bench protos lock clean
+.PHONY: help venv demo serve test prove lint format bench protos lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -31,6 +31,9 @@ serve: $(INSTALLED)  ## run the daemon until Ctrl-C; ARGS="--listen 127.0.0.1:0"
 
 test: $(INSTALLED)  ## the whole suite
 	$(BIN)/python -m pytest -n auto
+
+prove: $(INSTALLED)  ## break it on purpose and count what it survived, minutes; PROVE=long for hours, ARGS="kill --seed 3" for a part
+	PYTHONPATH=tests $(BIN)/python -m prove $(ARGS)
 
 lint: $(INSTALLED) $(GENERATOR)/.installed $(INCLUDE)/google/rpc/status.proto  ## ruff, mypy strict, import-linter, buf, generated code fresh
 	$(BIN)/ruff check .

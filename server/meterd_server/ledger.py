@@ -31,6 +31,9 @@ class AnyLedger(Protocol):
     def submit_all(self, commands: Sequence[Command]) -> asyncio.Future[list[Outcome]]:
         """See `Ledger.submit_all`."""
 
+    def is_full(self) -> bool:
+        """See `Ledger.is_full`."""
+
     async def account(self, user_id: str) -> Account:
         """See `Ledger.account`."""
 
@@ -91,6 +94,11 @@ class Ledger:
         for place, command in enumerate(commands):
             parts.setdefault(self._lane_for(command), []).append(place)
         return asyncio.ensure_future(_put_parts(commands, parts))
+
+    def is_full(self) -> bool:
+        """Whether `submit` would raise `Overloaded` whatever it were given: what is asked is then not worth reading."""
+        lanes = self._lanes.values()
+        return len(lanes) == self._store.lanes and all(lane.queued_operations >= self._queued_max for lane in lanes)
 
     async def account(self, user_id: str) -> Account:
         """The account with every change acknowledged before this call; without I/O if it is in memory."""

@@ -6,8 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 import meterd
-
-from .harness import USERS, Load, Operation, audit
+from prove.harness import USERS, Load, Operation, audit
 
 USER = USERS[0]
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)

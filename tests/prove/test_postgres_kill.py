@@ -12,9 +12,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 import meterd
 from e2e.process import Daemon
+from prove.harness import Load, audit
 from store.postgres_server import PostgresServer
-
-from .harness import Load, audit
 
 KILLS = int(os.environ.get("POSTGRES_KILLS", "2"))
 EVENTS_MAX = 1_500

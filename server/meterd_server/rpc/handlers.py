@@ -35,6 +35,10 @@ _CODES = {code.value[0]: code for code in grpc.StatusCode}
 _INTERNAL = grpc.StatusCode.INTERNAL.value[0]
 
 
+class CallerGone(Exception):  # noqa: N818 -- nothing is wrong here
+    """The caller hung up before it was told that the call is cancelled: there is nobody to answer."""
+
+
 class Context(Protocol):
     """The part of grpc.aio.ServicerContext that every handler uses."""
 
@@ -100,6 +104,9 @@ def _streaming(name: str, call: Method, log_call: LogCall) -> Callable[[object, 
         try:
             await call(context)
             return
+        except CallerGone:
+            code = "CANCELLED"
+            raise asyncio.CancelledError from None  # anything else would have gRPC send a status, and log that it cannot
         except (Exception, asyncio.CancelledError) as error:
             code, status = _outcome(error, name, context)
             if status is None:

@@ -34,6 +34,13 @@ SERVICE_NAMES = (METERING.full_name, LEDGER.full_name, PRICING.full_name, ADMIN.
 DRIFT = "meterd.v1.drift"
 """A health service of its own: NOT_SERVING when an account was found that does not follow from its entries. Calls go on."""
 
+CALLS_A_CONNECTION_MAX = 1_000
+"""How many calls of one connection may be under way; a caller's gRPC keeps the others back, and they wait there."""
+
+CALLS_WAITING_MAX = 1_500
+"""How many calls wait, over all connections, until this process turns to them: a quarter of a second's work. gRPC turns away the
+others, and some from 1,000 on, unread, with CANCELLED: a call that waits longer is answered when nobody listens any more."""
+
 _STATES = {True: health_pb2.HealthCheckResponse.SERVING, False: health_pb2.HealthCheckResponse.NOT_SERVING}
 
 
@@ -59,6 +66,8 @@ class Server:
                 ("grpc.so_reuseport", int(reuse_port)),
                 ("grpc.max_receive_message_length", message_bytes_max),
                 ("grpc.max_send_message_length", -1),
+                ("grpc.max_concurrent_streams", CALLS_A_CONNECTION_MAX),
+                ("grpc.server.max_pending_requests_hard_limit", CALLS_WAITING_MAX),
             ]
         )
         self._health = health.aio.HealthServicer()

@@ -72,6 +72,10 @@ class RemoteLedger:
         """See `Ledger.submit_all`."""
         return self._put(commands, alone=False)
 
+    def is_full(self) -> bool:
+        """See `Ledger.is_full`."""
+        return self._unanswered >= self._unanswered_max
+
     async def account(self, user_id: str) -> Account:
         """See `Ledger.account`: it is the ledger's process that looks, after this was called."""
         self._take(1)

@@ -1,0 +1,82 @@
+"""What was injected and survived, as a table on the screen and as the file that stays in the repository."""
+
+from __future__ import annotations
+
+import platform
+import sqlite3
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import TYPE_CHECKING, NamedTuple
+
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from prove.proofs import Tally
+
+COLUMNS = ("proof", "what is broken", "fault", "injected", "survived", "seconds", "on", "notes")
+_BEGIN = """# What was survived
+
+Written by `make prove` (`PROVE=long make prove` for the long one); a run of some proofs replaces their rows and leaves the others.
+*Injected* is how often a fault was made to happen, *survived* how often every promise held afterwards: nothing acknowledged is
+lost, nothing is there twice, every batch is whole or absent, and every account is what its entries come to.
+
+"""
+
+
+class Ran(NamedTuple):
+    """A proof that was run."""
+
+    name: str
+    what: str
+    tally: Tally
+    seconds: float
+
+
+def table(results: list[Ran]) -> Table:
+    """The results as a person reads them in a terminal."""
+    shown = Table(title="Faults injected and survived")
+    for column in COLUMNS[:6]:
+        shown.add_column(column, justify="right" if column in ("injected", "survived", "seconds") else "left")
+    for ran in results:
+        for row in rows(ran):
+            shown.add_row(*row[:6], style=None if ran.tally.held else "red")
+        shown.add_section()
+    return shown
+
+
+def rows(ran: Ran) -> list[tuple[str, ...]]:
+    """A row for each kind of fault."""
+    on = f"{datetime.now(UTC):%Y-%m-%d}"
+    seconds = f"{ran.seconds:,.0f}"
+    notes = "; ".join(ran.tally.notes)
+    if ran.tally.not_here:
+        return [(ran.name, ran.what, f"not run here: {ran.tally.not_here}", "0", "0", seconds, on, notes)]
+    return [
+        (ran.name, ran.what, kind, f"{injected:,}", f"{ran.tally.survived[kind]:,}", seconds, on, notes)
+        for kind, injected in sorted(ran.tally.injected.items())
+    ]
+
+
+def write(path: Path, results: list[Ran], names: set[str]) -> None:
+    """Replace the rows of what was run, keep those of the other proofs that there are, and say on what it ran."""
+    new = {ran.name for ran in results}
+    kept = [row for row in _read(path) if row[0] in names - new]
+    all_rows = sorted([*kept, *(row for ran in results for row in rows(ran))])
+    lines = ["| " + " | ".join(COLUMNS) + " |", "|" + "---|" * len(COLUMNS)]
+    lines += ["| " + " | ".join(cell.replace("|", "/") for cell in row) + " |" for row in all_rows]
+    injected, survived = (sum(int(row[at].replace(",", "")) for row in all_rows) for at in (3, 4))
+    machine = (
+        f"meterd {version('meterd')}, Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}, "
+        f"Linux {platform.release()} on {platform.machine()}."
+    )
+    total = f"{injected:,} faults injected, {survived:,} survived. Last run with {machine}"
+    path.write_text(_BEGIN + "\n".join(lines) + f"\n\n{total}\n")
+
+
+def _read(path: Path) -> list[tuple[str, ...]]:
+    if not path.exists():
+        return []
+    lines = [line for line in path.read_text().splitlines() if line.startswith("| ")][1:]
+    return [tuple(cell.strip() for cell in line.strip("| ").split(" | ")) for line in lines]

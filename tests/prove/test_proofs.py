@@ -1,0 +1,50 @@
+"""Every proof in its smallest size, and the registry counts what it is told."""
+
+import pytest
+
+from prove.proofs import NotHereError, Proof, Round, all_proofs, run_rounds
+
+
+@pytest.mark.parametrize("proof", all_proofs().values(), ids=all_proofs())
+def test_survived(proof: Proof) -> None:
+    """What a proof breaks is survived, in the few rounds that there is time for here."""
+    total = run_rounds(proof.name, proof.seeds_of("test"))
+    if total.not_here:
+        pytest.skip(total.not_here)
+    assert [] == total.failures
+    assert total.held
+    assert sum(total.injected.values()) > 0
+
+
+def _proof(run):
+    return Proof("name", "what", run, (1, 2, 3))
+
+
+def test_what_is_not_survived_is_counted_and_named():
+    """A fault whose block raises is injected, not survived, and told with its kind, detail and seed."""
+
+    def run(round_: Round) -> None:
+        with round_.fault("good"):
+            pass
+        with round_.fault("bad", "at write 3"):
+            raise AssertionError("one entry is lost")
+
+    tally = _proof(run).run_round(7)
+    assert ({"good": 1, "bad": 1}, {"good": 1}) == (tally.injected, tally.survived)
+    assert ["name, seed 7: bad at write 3: AssertionError: one entry is lost"] == tally.failures
+    assert not tally.held
+
+
+async def _not_here(_round):
+    raise NotHereError("no such disk")
+
+
+def test_what_cannot_be_run_says_why():
+    """A proof that the machine cannot run is neither survived nor failed."""
+    tally = _proof(_not_here).run_round(0)
+    assert ("no such disk", True) == (tally.not_here, tally.held)
+
+
+def test_seeds_that_failed_once_are_always_run():
+    """They come before the others, whatever the size."""
+    assert [204, 0, 1] == Proof("name", "what", _not_here, (1, 2, 3), seeds=(204,)).seeds_of("short")
