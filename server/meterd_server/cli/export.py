@@ -141,8 +141,8 @@ def _writer(form: Format, target: BinaryIO) -> _Write:
 
 
 def _cell(value: object) -> object:
-    """What has parts of its own as JSON, and nothing for what is not there."""
-    return _json(value) if isinstance(value, dict | list) else value
+    """What has parts of its own, and what is true or false, as JSON; nothing for what is not there."""
+    return _json(value) if isinstance(value, dict | list | bool) else value
 
 
 _json = json.JSONEncoder(ensure_ascii=False).encode
