@@ -39,8 +39,8 @@ _SERVICES = {"GetBalance": LEDGER, "ListEntries": LEDGER, "SetAccountPolicy": AD
 class TroubledStore(SqliteStore):
     """The SQLite store, whose commits a test may hold up or break, and which a test may keep from coming back."""
 
-    def __init__(self):
-        super().__init__(":memory:")
+    def __init__(self, path):
+        super().__init__(path)
         self.commits_allowed = asyncio.Event()
         self.commits_allowed.set()
         self.commit_begun = asyncio.Event()
@@ -116,12 +116,12 @@ def remote_ledger(ledger, cards, **options):
 class House(Calls):
     """The server and a channel to it."""
 
-    def __init__(self, *, has_worker=False, **ledger_options):
+    def __init__(self, *, has_worker=False, path=":memory:", **ledger_options):
         super().__init__()
         self._tasks = set()
         self._serving = asyncio.Event()
         self._serving.set()
-        self.store = TroubledStore()
+        self.store = TroubledStore(path)
         self.now_us = 1_800_000_000_000_000
         self.ledger = Ledger(self.store, clock_us=lambda: self.now_us, on_health=self._tell_health, **ledger_options)
         self.prices = Prices(self.store, clock_us=lambda: self.now_us)

@@ -21,13 +21,6 @@ def amounts(balance):
     return balance.balance_microcents, balance.held_microcents, balance.available_microcents
 
 
-@pytest.fixture
-async def funded(house):
-    """Fund ada with 1,000."""
-    await house.fund(amount_microcents=1_000)
-    return house
-
-
 async def test_reserve_and_capture(funded):
     """What is reserved is held, not spent; the final capture charges what it did cost and lets go of the rest."""
     held = await funded.reserve(amount_microcents=300, request_id="job", service="chat", labels={"team": "a"})

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from meterd.v1 import account_pb2
+from meterd_server.errors import Reason
 from meterd_server.model import Capture, Extend, Release, Reserve
+from meterd_server.rpc.status import RequestError, Violation, invalid_argument
 from meterd_server.rpc.validate.fields import (
     SERVICE_BYTES_MAX,
     TTL_DEFAULT_US,
@@ -125,13 +127,19 @@ def meter_open(request: reservation_pb2.MeterOpen, sources: Sources) -> Reserve:
         (*_opening_problems(request, "open."), ("open.slice_microcents", problem)), _ttl(request), "open.ttl"
     )
     refuse_over_limit("open.slice_microcents", slice_microcents)
+    floor = request.floor_microcents
+    if floor > slice_microcents:
+        problem = f"is above the {slice_microcents} microcents of a slice"
+        details = {"amount_microcents": slice_microcents, "floor_microcents": floor}
+        violation = Violation("open.floor_microcents", problem)
+        raise RequestError(invalid_argument([violation], Reason.FLOOR_OVER_AMOUNT, details))
     return Reserve(
         request.user_id,
         request_id or sources.make_request_id(),
         slice_microcents,
         duration_us(request.ttl) if request.HasField("ttl") else TTL_DEFAULT_US,
         request.on_expiry == account_pb2.ON_EXPIRY_CAPTURE_FLOOR,
-        request.floor_microcents,
+        floor,
         allow_partial=True,
         service=request.service,
         labels=sorted_labels(request.labels),

@@ -53,7 +53,7 @@ class Connection(Protocol):
     def terminate(self) -> None: ...  # noqa: D102
 
 
-_TYPES = "SELECT $1::int2[], $2::int8[], $3::bytea[]"
+_TYPES = "SELECT $1::int2[], $2::int8[], $3::bytea[], $4::bool[]"
 """Asked once a connection: the driver looks a type up when it first meets it, which is not to be in a transaction."""
 
 Connect: TypeAlias = "Callable[..., Awaitable[Any]]"
@@ -122,7 +122,7 @@ class Connections:
     async def _connected(self, *args: Any, **options: Any) -> Connection:  # noqa: ANN401
         connection: Connection = await self._connect(*args, **options)
         try:
-            await connection.fetch(_TYPES, [], [], [])
+            await connection.fetch(_TYPES, [], [], [], [])
         except BaseException:
             connection.terminate()
             raise
