@@ -110,14 +110,14 @@ class SessionState:
         if kind is None:
             return  # a newer daemon's word
         self._answer = getattr(response, kind)
-        if kind == "stop":
-            self._stopped = response.stop.reason
-        elif kind == "closed":
+        if kind == "closed":
             self._is_over = True
+        else:
+            self._stopped = response.stop.reason  # "" when granted: there may be money again
 
     def _reported(self, was_stopped: bool, final: bool, request_id: str) -> int:
         """Return what is granted; raise when the work went on although it was told to stop."""
-        if was_stopped and not final:
+        if was_stopped and self._stopped and not final:
             message = "the session was told to stop, and went on; what it reported is recorded"
             raise MeteringStoppedError(message, reason=self._stopped, request_id=request_id)
         return self.granted_microcents

@@ -20,11 +20,11 @@ class Quote:
     cost_microcents: int
     """What the usage would be charged now, with the residue that the user carries."""
     allowed: bool
-    """True when the user has that much available (inclusive); False when no user was named."""
+    """True when the user has that much available (inclusive), or is unlimited; never when frozen, or when no user was named."""
     available_microcents: int
     """What the user may still spend; may be negative. 0 when no user was named."""
     shortfall_microcents: int
-    """cost - available when not allowed; 0 when allowed, and when no user was named."""
+    """cost - available when that is missing; 0 when it is not, and when no user was named."""
     affordable_units: int | None
     """How many units of the meter asked for are affordable on top of the usage, as is any number below; 0 when the usage alone is
     too expensive. None when no meter was asked for."""

@@ -31,8 +31,9 @@ class MeterSession(SessionState):
     MeteringStoppedError. `for granted in session:` goes on until `stopped`, if each turn reports.
 
     The end of a `with` block closes the session, and what is held is available again. When the connection breaks, the next report
-    goes on with the session, as long as what it holds has not expired; otherwise it raises what went wrong. A session that is not
-    closed, or whose report failed, ends by its expiry.
+    goes on with the session if it is still open; otherwise it raises ReservationClosedError, and `capture`, with the session's id
+    and the error's request_id, records it late, once. A session that is not closed, or whose report failed, ends by its
+    expiry.
     """
 
     def __init__(
@@ -61,7 +62,7 @@ class MeterSession(SessionState):
         """Charge what was used since the last report, exactly once per `request_id`; return what may be used until the next.
 
         With `final` it is the last one, and closes the session. Raises MeteringStoppedError when the session had been told to stop
-        before, and the report is not final: it is recorded all the same. Raises RuntimeError when the session is over.
+        before, still is, and the report is not final: it is recorded all the same. Raises RuntimeError when the session is over.
         """
         return self._report(cost_microcents, final, request_id, timeout_seconds)
 

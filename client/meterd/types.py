@@ -176,11 +176,11 @@ class CheckResult(Deferred):
     """May this user afford it? Truthy when allowed, so `if client.check(user_id):` reads as it should."""
 
     allowed: bool
-    """True when available >= minimum (inclusive); for a usage, the minimum is what it would cost."""
+    """True when available >= minimum (inclusive), for a usage what it would cost, or the user is unlimited; never when frozen."""
     available_microcents: int
     """What the user may still spend; may be negative."""
     shortfall_microcents: int
-    """minimum - available when not allowed; 0 when allowed."""
+    """minimum - available when that is missing; 0 when it is not, and so for a frozen user who has enough."""
     balance: Balance
     """The account this was decided on."""
 

@@ -204,6 +204,13 @@ def test_a_frozen_user_is_shown_as_one(run, client):
     assert ["frozen", "yes"] in lines
 
 
+def test_a_check_of_a_frozen_user_says_why(run, client):
+    """Nothing is missing, and it is denied all the same."""
+    client.balance = balance(funded=-5, frozen=True)
+    result = run("check", "ada")
+    assert (1, "denied: ada has -$0.00000005 (-5 µ¢) available, and is frozen\n") == (result.exit_code, result.stdout)
+
+
 KIND = meterd.EntryKind
 ROWS = [
     entry(1, 900, request_id="p-1", label="welcome", expire_time=EPOCH, priority=-1),

@@ -112,6 +112,15 @@ def test_who_does_not_stop_is_stopped(client, daemon):
     assert ["open", "report", "report", "close"] == kinds(daemon)
 
 
+def test_a_top_up_lets_a_stopped_session_go_on(client, daemon):
+    """When a report after the stop is granted something again, there is nothing to raise."""
+    with client.meter("alice", 5_000) as session:
+        daemon.script.append(stop())
+        session.report(5_000)
+        assert 1_000 == session.report(1)
+        assert "" == session.stopped
+
+
 def test_iterating_ends_at_the_stop(client, daemon):
     """Each turn gets what is granted, until there is nothing more."""
     seen = []

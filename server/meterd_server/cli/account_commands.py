@@ -74,7 +74,11 @@ def check(
             Text.assemble(
                 ("denied", "red"),
                 f": {user} has {format_money(result.available_microcents)} available, "
-                f"{format_money(result.shortfall_microcents)} too little",
+                + (
+                    "and is frozen"
+                    if result.balance.frozen
+                    else f"{format_money(result.shortfall_microcents)} too little"
+                ),
             )
         )
     raise typer.Exit(Exit.DONE if result.allowed else Exit.NOT_COVERED)
