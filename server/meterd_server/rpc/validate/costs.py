@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from meterd.v1 import metering_pb2
 from meterd_server.model import OPERATION_MICROCENTS_MAX, Check, RecordCost
@@ -26,13 +26,18 @@ from meterd_server.rpc.validate.fields import (
 from meterd_server.rpc.validate.usage import Sources, priced, usage, with_price
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 CHECK_MINIMUM_DEFAULT_MICROCENTS = 100
 
 # A character has four bytes at most: what is this short is short enough whatever it holds.
 _short_user_id = re.compile(f"[^\x00-\x1f\x7f-\x9f]{{1,{USER_ID_BYTES_MAX // 4}}}").fullmatch
 _short_service = re.compile(f"[^\x00-\x1f\x7f-\x9f]{{0,{SERVICE_BYTES_MAX // 4}}}").fullmatch
+_REJECT = metering_pb2.OVERDRAFT_POLICY_REJECT
+
+# Makes a NamedTuple of a tuple in half the time that calling it takes.
+_new: Callable[[Any, tuple[Any, ...]], Any] = tuple.__new__
+
 _plain_request_id = re.compile(f"[!-~]{{0,{REQUEST_ID_BYTES_MAX}}}").fullmatch
 
 
@@ -55,36 +60,40 @@ def check(request: metering_pb2.CheckRequest, sources: Sources) -> Check:
 
 def record_cost(request: metering_pb2.RecordCostRequest, sources: Sources) -> RecordCost:
     """The command that a RecordCost asks for. Raises `RequestError` naming every bad field."""
-    request_id, cost = request.request_id, request.cost_microcents
+    # Each field is read once: to read one takes as long as to make a tuple of them all.
+    of_user, request_id, service, labels = request.user_id, request.request_id, request.service, request.labels
+    cost, policy = request.cost_microcents, request.overdraft_policy
     has_usage = not cost and request.HasField("usage")
     has_occur_time = request.HasField("occur_time")
-    if has_occur_time or request.labels or not _is_plain(request, request_id, cost, has_usage=has_usage):
+    if (
+        has_occur_time
+        or labels
+        # Most requests are without any doubt right, told in a third of the time that telling all takes.
+        or not (0 < cost <= OPERATION_MICROCENTS_MAX or has_usage)
+        or _short_user_id(of_user) is None
+        or _short_service(service) is None
+        or _plain_request_id(request_id) is None
+        or not 0 <= policy <= 2
+    ):
         refuse_problems(_cost_problems(request))
         refuse_over_limit("cost_microcents", cost)
     occur_time_us = timestamp_us(request.occur_time) if has_occur_time else None
     charged = with_price(request.usage, occur_time_us, sources.prices) if has_usage else None
-    return RecordCost(
-        request.user_id,
-        request_id or sources.make_request_id(),
-        cost,
-        request.service or (charged.usage.service if charged else ""),
-        sorted_labels(request.labels),
-        request.overdraft_policy == metering_pb2.OVERDRAFT_POLICY_REJECT,
-        occur_time_us,
-        not request_id,
-        charged,
+    command: RecordCost = _new(
+        RecordCost,
+        (
+            of_user,
+            request_id or sources.make_request_id(),
+            cost,
+            service or (charged.usage.service if charged else ""),
+            sorted_labels(labels) if labels else (),
+            policy == _REJECT,
+            occur_time_us,
+            not request_id,
+            charged,
+        ),
     )
-
-
-def _is_plain(request: metering_pb2.RecordCostRequest, request_id: str, cost: int, *, has_usage: bool) -> bool:
-    """Whether the fields of most requests are without any doubt right, told in a third of the time that telling all takes."""
-    return (
-        (0 < cost <= OPERATION_MICROCENTS_MAX or has_usage)
-        and _short_user_id(request.user_id) is not None
-        and _short_service(request.service) is not None
-        and _plain_request_id(request_id) is not None
-        and 0 <= request.overdraft_policy <= 2
-    )
+    return command
 
 
 def _cost_problems(request: metering_pb2.RecordCostRequest) -> Iterable[tuple[str, str]]:
