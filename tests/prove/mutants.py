@@ -306,7 +306,11 @@ MUTANTS: list[Mutant] = [
         ),
         ("a refused retry is not looked up", "if recorded := self._find(held, rejected):", "if recorded := {}:"),
         ("a collision is not decided anew", "recorded = self._find(held, commands)", "recorded = {}"),
-        ("entries are applied twice when the file is opened", "if version > known.account.version:", "if True:"),
+        (
+            "entries are applied twice when the file is opened",
+            "if version > known.account.version:",
+            "if version >= known.account.version:",
+        ),
         ("some entries are not applied when the file is opened", "(replay_after,)))", "(replay_after + 1,)))"),
         ("a user's entries lose their chain", "places[entry.user_id] = (account_id, entry_id)", "pass"),
         ("what follows from entries is not written", "if after := consequences(decision.entries):", "if False:"),
@@ -333,8 +337,8 @@ MUTANTS: list[Mutant] = [
         ),
         (
             "reopening keeps what is in memory",
-            "self._reader = self._connection = self._writer = None\n        for",
-            "self._reader = self._connection = None\n        for",
+            "self._reader = self._connection = self._writer = None\n        # Carried",
+            "self._reader = self._connection = None\n        # Carried",
         ),
         ("two daemons may have the file", "self._lock.acquire()", "pass"),
         ("a commit goes beside one that is under way", "if not connection.idle or len(commands)", "if len(commands)"),

@@ -68,7 +68,7 @@ def overloaded(round_: Round) -> None:
             assert max(ratios) >= GOODPUT_MIN, f"goodput is {ratios} of the peak; {came.ended}"
             round_.note(
                 f"{peak.good_per_second * OPERATIONS:,.0f} operations/s at the best, {ratios[-1]:.2f} times that when "
-                f"{came.sent / came.seconds / peak.good_per_second:.1f} times as much is asked; {refused} of {came.sent} OVERLOADED, "
+                f"{came.sent / came.seconds / peak.good_per_second:.1f} times that is asked; {refused} of {came.sent} OVERLOADED, "
                 f"{came.sent - refused - came.ended[0]} else; +{most_mib - before_mib:.0f} MiB"
             )
         assert daemon.stop() == 0

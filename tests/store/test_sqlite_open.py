@@ -1,9 +1,11 @@
 """Opening a SQLite file: what is refused and with which words, and how the file is set up."""
 
+import asyncio
 import os
 import sqlite3
 import subprocess
 import sys
+import threading
 from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -279,3 +281,21 @@ async def test_a_file_of_an_earlier_schema_is_brought_up_to_date(tmp_path):
     again, reversed_ = await store.commit([cost("alice", 5, "r"), reverse("alice", 1)], 8)
     assert (True, 5, 0) == (again.replayed, reversed_.entry.amount_microcents, reversed_.account.balance_microcents)
     await store.close()
+
+
+@pytest.mark.parametrize("turns", range(1, 6))
+async def test_a_reopening_that_is_cancelled_leaves_nothing_behind(tmp_path, turns):
+    """When a reopening is cancelled, as by a ledger that stops, closing ends every thread: one that is left keeps the process."""
+    before = set(threading.enumerate())
+    store = SqliteStore(tmp_path / "meterd.sqlite3")
+    await store.open()
+    reopening = asyncio.ensure_future(store.reopen())
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    reopening.cancel()
+    await asyncio.wait([reopening])
+    await store.close()
+    for thread in set(threading.enumerate()) - before:
+        if "connection_worker" in thread.name:
+            thread.join(5)
+            assert not thread.is_alive()
