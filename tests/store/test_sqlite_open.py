@@ -14,7 +14,7 @@ import pytest
 
 from meterd_server.errors import StartupError
 from meterd_server.model import Account
-from meterd_server.rules import fingerprint
+from meterd_server.rules import hashed
 from meterd_server.store.sqlite import SqliteStore
 from meterd_server.store.sqlite.schema import APPLICATION_ID, migrations
 from rules.commands import cost, reverse
@@ -272,7 +272,7 @@ async def test_a_file_of_an_earlier_schema_is_brought_up_to_date(tmp_path):
         connection.execute("INSERT INTO account VALUES (1, 1, 1, 0, 5, 7, 0)")
         connection.execute(
             "INSERT INTO entry VALUES (1, 1, 1, 0, 1, -5, -5, 'r', ?, NULL, NULL, NULL, 7, NULL, 0)",
-            (fingerprint(cost("alice", 5, "r")),),
+            (hashed(cost("alice", 5, "r")),),
         )
         connection.commit()
     store = SqliteStore(path)
