@@ -257,3 +257,30 @@ async def test_connections_cut_at_random_bytes(store, direct, proxy):
     await callers.ledger.stop()
     assert CUTS == proxy.cuts
     await assert_all_is_there(callers, direct)
+
+
+async def test_a_caller_who_leaves_in_the_midst_of_a_commit(store, direct):
+    """A commit that is cancelled is carried through: it is there when the store is closed."""
+    committing = asyncio.ensure_future(store.commit([cost("alice", 5, "r")], 1))
+    await asyncio.sleep(0)  # it has begun; nothing is sent yet
+    committing.cancel()
+    await asyncio.wait([committing])
+    assert committing.cancelled()
+    await store.close()
+    assert ["first", "r"] == [entry.request_id for entry in await entries_of(direct, "alice")]
+
+
+async def test_a_commit_that_failed_fails_the_store(store, direct, monkeypatch):
+    """After a commit that raised, nothing is answered before the store is opened again: what it knew may be untrue."""
+    active = store._active()
+
+    async def fail(*_):
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(active.writer, "commit", fail)
+    with pytest.raises(StoreUnavailable):
+        await store.commit([cost("alice", 5, "r")], 1)
+    with pytest.raises(StoreUnavailable):
+        await store.account("alice")
+    await store.reopen()
+    assert 1 == (await store.account("alice")).version
