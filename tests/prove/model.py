@@ -277,7 +277,8 @@ def _reverse(user, operation, now_us):
     said = _said(operation, "labels") | {"reverses": version, "reversed": abs(original["amount"]) - left + amount}
     if original["kind"] == "funding":
         of_grant = min(amount, user["pots"].get(version, 0))
-        moves, still = [(version, -of_grant), (BASE, of_grant - amount)], [(version, amount - left)]
+        moves, still = [(BASE, of_grant - amount)], [(version, amount - left)]
+        moves += [(version, -of_grant)] if of_grant else []
     else:
         moves, still = [], list(took[version])
         while rest:  # what was taken last is put back first
