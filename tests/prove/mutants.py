@@ -58,8 +58,8 @@ MUTANTS: list[Mutant] = [
             "if True:\n                batch",
         ),
         ("callers get the first one's outcomes", "first = end\n", "pass\n"),
-        ("a failed commit is nobody's", "self._on_failure(batch, error)\n                return", "return"),
         ("the queue never gets shorter", "self.queued_operations -= len(waiter.commands)", "pass"),
+        ("a failed commit is nobody's", "self._on_failure(batch, error)\n                return", "return"),
         ("who waited behind a failure is told nothing", "waiters = list(self._queue)", "waiters: list[Waiter] = []"),
         ("a stopping lane leaves its queue", "while self._task:\n            await", "if False:\n            await"),
         (
@@ -83,7 +83,7 @@ MUTANTS: list[Mutant] = [
         ),
         (
             "any request under a recorded id is a replay",
-            "if entry.fingerprint != fingerprint(command):",
+            "if not is_same_request(entry, command):",
             "if False:",
         ),
         (
@@ -126,8 +126,8 @@ MUTANTS: list[Mutant] = [
         ),
         (
             "a cost goes back in time",
-            "now_us if now_us > record_time_us else record_time_us + 1,  # as",
-            "now_us,  # as",
+            "record_time_us = now_us if now_us > record_time_us else record_time_us + 1",
+            "record_time_us = now_us",
         ),
         ("what lapsed is spent again", "balance -= more.lapsed_microcents", "pass"),
         ("what a cost draws from grants is forgotten", "if draws := draws_for(account, cost):", "if False:"),
@@ -180,13 +180,13 @@ MUTANTS: list[Mutant] = [
         ),
         (
             "a reservation expires twice",
-            "if found is None or found.state is not _State.OPEN or found.expire_time_us > now_us:",
-            "if found is None or found.expire_time_us > now_us:",
+            "if found is None or found.state is not _State.OPEN:\n        return Checked",
+            "if found is None:\n        return Checked",
         ),
         (
             "a reservation expires early",
-            "if found is None or found.state is not _State.OPEN or found.expire_time_us > now_us:",
-            "if found is None or found.state is not _State.OPEN:",
+            "if found.expire_time_us > now_us and found.expire_time_us != command.at_once_if_expires_us:",
+            "if False:",
         ),
         ("a late capture charges what the expiry charged", "charged = cost - settled", "charged = cost"),
         (
