@@ -3,13 +3,14 @@
 `Recorder` lets SQLite write as ever and notes each step. `Disk` is told these steps again, up to the moment of the cut, and builds
 images of the files. A sync makes durable what was written to that file before it; the first sync of a new log also makes the
 folder durable, as SQLite's does. Names of files come and go in the order in which they were changed, as journaling file systems
-keep them; bytes in any order. After a sync that failed the kernel holds pages for clean that may never have reached the disk: a later
-sync does not save them, until they are written again.
+keep them; bytes in any order. After a sync that failed, the kernel holds pages for clean that may never have reached the disk: a
+later sync does not save them, until they are written again.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 from prove.sqlite_vfs import IOERR_FSYNC, OK
@@ -51,6 +52,14 @@ class Recorder:
         self.steps.append(Step("write", file, offset, data))
         return go(data)
 
+    def written_beside(self, file: str, offset: int, data: bytes) -> None:
+        """Note that somebody else than SQLite wrote to a file."""
+        self.steps.append(Step("write", file, offset, data))
+
+    def synced_beside(self, file: str) -> None:
+        """Note that somebody else than SQLite synced a file."""
+        self.steps.append(Step("sync", file))
+
     def truncate(self, file: str, size: int, go: Callable[[], int]) -> int:
         """See `Watcher`."""
         self.steps.append(Step("truncate", file, size))
@@ -68,7 +77,7 @@ class Recorder:
         self.steps.append(Step("sync", file))
         return code
 
-    def delete(self, file: str, durable: bool, go: Callable[[], int]) -> int:  # noqa: FBT001 -- as SQLite says it
+    def delete(self, file: str, durable: bool, go: Callable[[], int]) -> int:
         """See `Watcher`."""
         self.steps.append(Step("delete durably" if durable else "delete", file))
         return go()
@@ -142,7 +151,7 @@ class Disk:
         """Take in one step."""
         content = self._now.get(step.file)
         if step.what.startswith("delete"):
-            del self._now[step.file]
+            self._now.pop(step.file, None)  # one that was opened and never written to is not known here
             self._names.append(dict(self._now))
             if step.what == "delete durably":
                 self._sync_names()
@@ -187,7 +196,7 @@ def _torn(step: Step, sector_bytes: int) -> list[Step]:
     edges = [step.offset, *range(first + sector_bytes, end, sector_bytes), end]
     return [
         step._replace(offset=begin, data=step.data[begin - step.offset : until - step.offset])
-        for begin, until in zip(edges, edges[1:], strict=False)
+        for begin, until in pairwise(edges)
     ]
 
 

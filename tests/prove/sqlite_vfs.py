@@ -1,8 +1,8 @@
 """SQLite's own way to the disk, watched: a VFS named "prove" that tells a `Watcher` of each change before it reaches a file.
 
 It is the system's unix VFS with four methods replaced (write, truncate, sync, and delete of a file), in the very library that
-Python's `sqlite3` has loaded. Reading, locking and the shared memory go straight to the original, so the SQLite that is watched does
-what it always does. Connect with `connect_to(watcher)`.
+Python's `sqlite3` has loaded. Reading, locking and the shared memory go straight to the original: the SQLite that is watched
+does what it always does. Connect with `connect_to(watcher)`.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class Watcher(Protocol):
     def sync(self, file: str, go: Callable[[], int]) -> int:
         """What was written to a file is to be durable."""
 
-    def delete(self, file: str, durable: bool, go: Callable[[], int]) -> int:  # noqa: FBT001 -- as SQLite says it
+    def delete(self, file: str, durable: bool, go: Callable[[], int]) -> int:
         """A file is removed; with `durable`, the folder is synced as well."""
 
 
@@ -100,7 +100,9 @@ def _register() -> None:
     try:
         find, register = library.sqlite3_vfs_find, library.sqlite3_vfs_register
     except AttributeError:
-        raise NotHereError("Python's sqlite3 hides the SQLite it is made with, so its writes cannot be recorded") from None
+        raise NotHereError(
+            "Python's sqlite3 hides the SQLite it is made with, so its writes cannot be recorded"
+        ) from None
     find.argtypes, find.restype = [c_char_p], c_void_p
     register.argtypes, register.restype = [c_void_p, c_int], c_int
     original = _Vfs.from_address(find(b"unix"))
@@ -169,5 +171,5 @@ def _answer(told: Callable[..., int], *arguments: object, error: int) -> int:
     """What a watcher answers; an exception of its own must not be lost in C, where it would count as success."""
     try:
         return int(told(*arguments))
-    except Exception:  # noqa: BLE001 -- SQLite's caller sees an I/O error, and the test fails by that
+    except Exception:
         return error
