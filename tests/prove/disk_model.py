@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
-from prove.sqlite_vfs import IOERR_FSYNC, OK
+from prove.sqlite_vfs import OK
 
 if TYPE_CHECKING:
     import random
@@ -39,18 +39,46 @@ class Step(NamedTuple):
 
 
 class Recorder:
-    """Notes each step. `fails(number)` says whether the sync of that number fails; with `lies`, syncs are not done and not told."""
+    """Notes each step. `fails(what, file)` says with which of SQLite's codes one fails.
 
-    def __init__(self, *, lies: bool = False, fails: Callable[[int], bool] = lambda _: False) -> None:
+    Of a write that fails, the first half is done. With `lies`, syncs are neither done nor told.
+    """
+
+    def __init__(self, *, lies: bool = False, fails: Callable[[str, str], int] = lambda _what, _file: OK) -> None:
         self.steps: list[Step] = []
         self._lies = lies
         self._fails = fails
-        self._syncs = 0
 
     def write(self, file: str, offset: int, data: bytes, go: Callable[[bytes], int]) -> int:
         """See `Watcher`."""
-        self.steps.append(Step("write", file, offset, data))
-        return go(data)
+        error = self._fails("write", file)
+        kept = data[: len(data) // 2] if error else data
+        self.steps.append(Step("write", file, offset, kept))
+        return go(kept) or error
+
+    def sync(self, file: str, go: Callable[[], int]) -> int:
+        """See `Watcher`."""
+        if self._lies:
+            return OK
+        error = self._fails("sync", file)
+        # An error says nothing of what was synced: here, nothing was.
+        error = error or go()
+        self.steps.append(Step("sync failed" if error else "sync", file))
+        return error
+
+    def truncate(self, file: str, size: int, go: Callable[[], int]) -> int:
+        """See `Watcher`."""
+        if error := self._fails("truncate", file):
+            return error
+        self.steps.append(Step("truncate", file, size))
+        return go()
+
+    def delete(self, file: str, durable: bool, go: Callable[[], int]) -> int:
+        """See `Watcher`."""
+        if error := self._fails("delete", file):
+            return error
+        self.steps.append(Step("delete durably" if durable else "delete", file))
+        return go()
 
     def written_beside(self, file: str, offset: int, data: bytes) -> None:
         """Note that somebody else than SQLite wrote to a file."""
@@ -59,28 +87,6 @@ class Recorder:
     def synced_beside(self, file: str) -> None:
         """Note that somebody else than SQLite synced a file."""
         self.steps.append(Step("sync", file))
-
-    def truncate(self, file: str, size: int, go: Callable[[], int]) -> int:
-        """See `Watcher`."""
-        self.steps.append(Step("truncate", file, size))
-        return go()
-
-    def sync(self, file: str, go: Callable[[], int]) -> int:
-        """See `Watcher`."""
-        self._syncs += 1
-        if self._lies:
-            return OK
-        if self._fails(self._syncs):
-            self.steps.append(Step("sync failed", file))
-            return IOERR_FSYNC
-        code = go()
-        self.steps.append(Step("sync", file))
-        return code
-
-    def delete(self, file: str, durable: bool, go: Callable[[], int]) -> int:
-        """See `Watcher`."""
-        self.steps.append(Step("delete durably" if durable else "delete", file))
-        return go()
 
 
 @dataclass

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 from prove.disk_model import KINDS, SYNCED, WRITTEN, Disk, Recorder
 from prove.proofs import Round, proof
 from prove.recording import Recording, check_image, record, tuned
+from prove.sqlite_vfs import FULL, IOERR_DELETE, IOERR_FSYNC, IOERR_TRUNCATE, IOERR_WRITE, OK
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
 BATCHES = 60
-SYNCS_OF_A_NEW_FILE = 12
+ERRORS = {"write": IOERR_WRITE, "sync": IOERR_FSYNC, "truncate": IOERR_TRUNCATE, "delete": IOERR_DELETE}
 IMAGES = 50
 """Of each of the two recordings of a round."""
 SHARED_MEMORY = "-shm"
@@ -33,19 +34,48 @@ async def failed_syncs(round_: Round) -> None:
     dice = random.Random(f"syncs {round_.seed}")
     # One at a time, or several in a row: then closing and opening again fails, too.
     chance, length = dice.choice(((0.02, 1), (0.01, 3), (0.01, 6)))
-    await crash(round_, "syncs failed before", lambda: Recorder(fails=failing_syncs(dice, chance, length)))
+    await crash(round_, "syncs failed before", lambda: Recorder(fails=Failing(dice, chance, length, ("sync",))))
 
 
-def failing_syncs(dice: random.Random, chance: float, length: int) -> Callable[[int], bool]:
-    """Say of each sync whether it fails: by chance, and then so many in a row; not while the file is made."""
-    failing: set[int] = set()
+@proof(
+    "disk-errors", "SQLite's writes, truncates, syncs and deletes fail, and the power fails later", rounds=(1, 12, 300)
+)
+async def disk_errors(round_: Round) -> None:
+    """With a disk that fails now and then, every batch comes to one outcome, and what was acknowledged survives a power cut."""
+    dice = random.Random(f"errors {round_.seed}")
+    failing = Failing(dice, *dice.choice(((0.01, 1), (0.005, 4), (0.002, 12))), tuple(ERRORS))
+    await crash(round_, "errors before", lambda: Recorder(fails=failing))
+    for failed in failing.done:
+        with round_.fault(failed):
+            """It was survived: every batch was carried out in the end, and the images held."""
 
-    def fails(number: int) -> bool:
-        if dice.random() < chance and number > SYNCS_OF_A_NEW_FILE:
-            failing.update(range(number, number + length))
-        return number in failing
 
-    return fails
+class Failing:
+    """Says of each step whether it fails: by chance, and then so many in a row; not while the file is made."""
+
+    def __init__(self, dice: random.Random, chance: float, length: int, whats: tuple[str, ...]) -> None:
+        self.done: list[str] = []
+        self._dice = dice
+        self._chance = chance
+        self._length = length
+        self._whats = whats
+        self._left = 0
+        self._is_full = False
+        self._has_begun = False
+
+    def __call__(self, what: str, file: str) -> int:
+        """The code to fail with, or OK."""
+        self._has_begun = self._has_begun or file == "-wal"
+        if what not in self._whats or not self._has_begun:
+            return OK
+        if not self._left and self._dice.random() < self._chance:
+            self._left = self._length
+            self._is_full = self._dice.random() < 0.5
+        if not self._left:
+            return OK
+        self._left -= 1
+        self.done.append(f"{'ENOSPC' if self._is_full else 'EIO'} at {what} of {file.strip('-') or 'file'}")
+        return FULL if self._is_full else ERRORS[what]
 
 
 async def crash(round_: Round, kind: str, make_recorder: Callable[[], Recorder]) -> None:

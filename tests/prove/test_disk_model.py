@@ -8,7 +8,7 @@ import pytest
 
 from meterd_server.store.sqlite import engine
 from prove.disk_model import KINDS, SYNCED, TORN, WRITTEN, Disk, Recorder, Step
-from prove.proof_crash_images import crash, failing_syncs, open_images
+from prove.proof_crash_images import Failing, crash, open_images
 from prove.proofs import Proof, Round
 from prove.recording import record, tuned
 from prove.sqlite_vfs import connect_to, forget
@@ -74,7 +74,9 @@ def test_logs_that_are_believed_after_a_failed_sync_are_noticed():
 
     async def run(round_: Round) -> None:
         with patch.object(engine, "make_durable"):
-            await crash(round_, "believed", lambda: Recorder(fails=failing_syncs(random.Random(round_.seed), 0.01, 6)))
+            await crash(
+                round_, "believed", lambda: Recorder(fails=Failing(random.Random(round_.seed), 0.01, 6, ("sync",)))
+            )
 
     assert _run(run, range(4))
 
