@@ -84,6 +84,10 @@ class AsyncExchange:
             return await self._send_alone(call, attempts)
         return _gathering.response_from(task, outcome)
 
+    def meter_rpc(self) -> Callable[..., Any]:
+        """Return what opens the stream of a metered session."""
+        return _calls.METER(self._stubs)
+
     async def close(self) -> None:
         """Let nobody wait any more. `check_open` has to raise by now."""
         self._gathering.close()

@@ -8,7 +8,8 @@ from meterd import _pricing_calls
 from meterd._base import BaseClient
 from meterd._calls import Call, ResultT
 from meterd._pricing_calls import usage
-from meterd.types import CheckResult, Quote, RateCard, RateCardPage, RateCardsPut, Recorded
+from meterd.pricing_types import Quote, RateCard, RateCardPage, RateCardsPut
+from meterd.types import CheckResult, Recorded
 
 
 class AsyncUsageMethods(BaseClient):

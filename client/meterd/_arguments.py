@@ -4,12 +4,14 @@ import operator
 from collections.abc import Mapping
 from datetime import datetime
 
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from meterd._convert import timestamp_from
 from meterd._request_id import new_request_id
 
 _INT64_MIN, _INT64_MAX = -(1 << 63), (1 << 63) - 1
+_DURATION_SECONDS_MAX = 315_576_000_000  # what google.protobuf.Duration holds
 
 
 def text(name: str, value: str) -> str:
@@ -31,6 +33,13 @@ def integer(name: str, value: int, *, bits: int = 64) -> int:
     return number
 
 
+def boolean(name: str, value: bool) -> bool:
+    """Return `value`; raise TypeError when it is not a bool: what is meant by "no" or 0 is not guessed."""
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} must be a bool, not {type(value).__name__}")
+    return value
+
+
 def timestamp(name: str, value: datetime) -> Timestamp:
     """Return `value` as a Timestamp; raise TypeError when it is not a datetime, ValueError when it has no time zone."""
     if not isinstance(value, datetime):
@@ -38,6 +47,17 @@ def timestamp(name: str, value: datetime) -> Timestamp:
     if value.utcoffset() is None:
         raise ValueError(f"{name} needs a time zone, such as datetime.now(UTC)")
     return timestamp_from(value)
+
+
+def duration(name: str, seconds: float) -> Duration:
+    """Return `seconds` as a Duration, to the microsecond; raise TypeError when they are no number, ValueError when not finite."""
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+        raise TypeError(f"{name} must be a number of seconds, not {type(seconds).__name__}")
+    if not abs(seconds) <= _DURATION_SECONDS_MAX:
+        raise ValueError(f"{name} must be a number of seconds up to 10,000 years, not {seconds}")
+    message = Duration()
+    message.FromMicroseconds(round(seconds * 1_000_000))
+    return message
 
 
 def labels(value: Mapping[str, str]) -> dict[str, str]:

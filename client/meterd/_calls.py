@@ -9,8 +9,9 @@ import grpc
 from google.protobuf.message import Message
 
 from meterd import _arguments, _convert
-from meterd.types import Balance, CheckResult, EntryPage, Recorded
+from meterd.types import Account, Balance, CheckResult, EntryPage, Recorded
 from meterd.v1 import ledger_pb2, metering_pb2
+from meterd.v1.admin_pb2_grpc import AdminServiceStub
 from meterd.v1.ledger_pb2_grpc import LedgerServiceStub
 from meterd.v1.metering_pb2_grpc import MeteringServiceStub
 from meterd.v1.pricing_pb2_grpc import PricingServiceStub
@@ -25,6 +26,7 @@ class Stubs:
         self.metering = MeteringServiceStub(channel)
         self.ledger = LedgerServiceStub(channel)
         self.pricing = PricingServiceStub(channel)
+        self.admin = AdminServiceStub(channel)
 
 
 class Call(NamedTuple, Generic[ResultT]):
@@ -44,6 +46,8 @@ class Call(NamedTuple, Generic[ResultT]):
 
 BATCH: Callable[[Stubs], Callable[..., Any]] = attrgetter("metering.Batch")
 """What takes many operations in one request."""
+METER: Callable[[Stubs], Callable[..., Any]] = attrgetter("metering.Meter")
+"""What opens a metered session."""
 CHECK: Callable[[Stubs], Callable[..., Any]] = attrgetter("metering.Check")
 RECORD_COST: Callable[[Stubs], Callable[..., Any]] = attrgetter("metering.RecordCost")
 _RECORD_FUNDING: Callable[[Stubs], Callable[..., Any]] = attrgetter("metering.RecordFunding")
@@ -98,11 +102,23 @@ def recording(
 
 
 def record_funding(
-    user_id: str, amount_microcents: int, *, request_id: str | None, labels: Mapping[str, str] | None
+    user_id: str,
+    amount_microcents: int,
+    *,
+    expire_time: datetime | None,
+    priority: int,
+    label: str,
+    request_id: str | None,
+    labels: Mapping[str, str] | None,
 ) -> Call[Recorded]:
     """Record money that came in, under a new request_id when none is given."""
     operation = metering_pb2.Operation()
-    operation.record_funding.amount_microcents = _arguments.integer("amount_microcents", amount_microcents)
+    request = operation.record_funding
+    request.amount_microcents = _arguments.integer("amount_microcents", amount_microcents)
+    if expire_time is not None:
+        request.expire_time.CopyFrom(_arguments.timestamp("expire_time", expire_time))
+    request.priority = _arguments.integer("priority", priority, bits=32)
+    request.label = _arguments.text("label", label)
     return _funding(operation, user_id, request_id, labels)
 
 
@@ -137,6 +153,12 @@ def get_balance(user_id: str) -> Call[Balance]:
     """Ask for the account as it is now."""
     request = ledger_pb2.GetBalanceRequest(user_id=_arguments.text("user_id", user_id))
     return Call(lambda stubs: stubs.ledger.GetBalance, request, _convert.balance_from_answer)
+
+
+def get_account(user_id: str) -> Call[Account]:
+    """Ask for the account as it is now, with its grants."""
+    request = ledger_pb2.GetBalanceRequest(user_id=_arguments.text("user_id", user_id))
+    return Call(lambda stubs: stubs.ledger.GetBalance, request, _convert.account_from)
 
 
 def list_entries(user_id: str, *, page_size: int, page_token: str, oldest_first: bool) -> Call[EntryPage]:

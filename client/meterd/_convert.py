@@ -1,5 +1,6 @@
 """Wire messages to values and back. Times go through integers only, so a microsecond is never rounded."""
 
+from collections.abc import Callable
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from operator import attrgetter
@@ -8,16 +9,40 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from meterd._deferred import deferred, set_field
 from meterd._labels import Labels
-from meterd.types import Balance, CheckResult, Entry, EntryKind, EntryPage, RateCardKey, Recorded, Usage
-from meterd.v1 import account_pb2, ledger_pb2, metering_pb2
+from meterd.account_types import AccountPolicy, Grant, GrantDraw, OnExpiry, Reservation, ReservationState
+from meterd.types import Account, Balance, CheckResult, Entry, EntryKind, EntryPage, RateCardKey, Recorded, Usage
+from meterd.v1 import account_pb2, admin_pb2, ledger_pb2, metering_pb2, reservation_pb2
 
 _NO_LABELS = Labels({})
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-_KINDS: dict[account_pb2.EntryKind.ValueType, EntryKind] = {
-    account_pb2.ENTRY_KIND_COST: EntryKind.COST,
-    account_pb2.ENTRY_KIND_FUNDING: EntryKind.FUNDING,
+# UNKNOWN is not the contract's word: a number without a name here is of a newer daemon.
+_KINDS = {
+    account_pb2.EntryKind.Value(f"ENTRY_KIND_{kind}"): kind for kind in EntryKind if kind is not EntryKind.UNKNOWN
 }
+_STATES = {
+    account_pb2.ReservationState.Value(f"RESERVATION_STATE_{state}"): state
+    for state in ReservationState
+    if state is not ReservationState.UNKNOWN
+}
+_ON_EXPIRY = {
+    account_pb2.OnExpiry.Value(f"ON_EXPIRY_{each}"): each for each in OnExpiry if each is not OnExpiry.UNKNOWN
+}
+
+ChangeResponse = (
+    metering_pb2.RecordCostResponse
+    | metering_pb2.RecordFundingResponse
+    | admin_pb2.SetAccountPolicyResponse
+    | admin_pb2.ReverseEntryResponse
+)
+"""The answers to changes of the account alone; on the wire they are all the same."""
+ReservationResponse = (
+    reservation_pb2.ReserveResponse
+    | reservation_pb2.CaptureResponse
+    | reservation_pb2.ReleaseResponse
+    | reservation_pb2.ExtendResponse
+)
+"""The answers to changes of a reservation; on the wire they are all the same."""
 
 # The message has a field of the same name for each of the value's; this reads them in a third less time than one by one.
 _balance_fields = attrgetter(*(field.name for field in fields(Balance)))
@@ -64,6 +89,48 @@ def entry_from(message: account_pb2.Entry) -> Entry:
         record_time=datetime_from(message.record_time),
         usage=usage_from(message.usage) if message.HasField("usage") else None,
         rate_card=rate_card_key_from(message.rate_card) if message.HasField("rate_card") else None,
+        reservation=reservation_from(message.reservation) if message.HasField("reservation") else None,
+        held_microcents=message.held_microcents,
+        overrun=message.overrun,
+        late=message.late,
+        draws=tuple(GrantDraw(draw.version, draw.drawn_microcents) for draw in message.draws),
+        expire_time=datetime_from(message.expire_time) if message.HasField("expire_time") else None,
+        priority=message.priority,
+        label=message.label,
+        policy=_policy_from(message.policy) if message.HasField("policy") else None,
+        reversed_version=message.reversed_version,
+        reversed_microcents=message.reversed_microcents,
+    )
+
+
+def reservation_from(message: account_pb2.Reservation) -> Reservation:
+    """Return the value of a Reservation message."""
+    return Reservation(
+        reservation_id=message.reservation_id,
+        version=message.version,
+        state=_STATES.get(message.state, ReservationState.UNKNOWN),
+        amount_microcents=message.amount_microcents,
+        held_microcents=message.held_microcents,
+        captured_microcents=message.captured_microcents,
+        floor_microcents=message.floor_microcents,
+        on_expiry=_ON_EXPIRY.get(message.on_expiry, OnExpiry.UNKNOWN),
+        expire_time=datetime_from(message.expire_time),
+        service=message.service,
+    )
+
+
+def _policy_from(message: account_pb2.AccountPolicy) -> AccountPolicy:
+    return AccountPolicy(message.credit_limit_microcents, message.unlimited, message.frozen)
+
+
+def _grant_from(message: account_pb2.Grant) -> Grant:
+    return Grant(
+        version=message.version,
+        amount_microcents=message.amount_microcents,
+        left_microcents=message.left_microcents,
+        priority=message.priority,
+        expire_time=datetime_from(message.expire_time),
+        label=message.label,
     )
 
 
@@ -80,21 +147,44 @@ def _read_check(answer: bytes, _: str) -> Balance:
     return balance_from(metering_pb2.CheckResponse.FromString(answer).balance)
 
 
-def recorded_from(response: metering_pb2.RecordCostResponse | metering_pb2.RecordFundingResponse) -> Recorded:
-    """Return the value of the answer to RecordCost or RecordFunding."""
-    recorded = deferred(Recorded, response.SerializeToString(), _read_recorded)
+def recorded_from(response: ChangeResponse) -> Recorded:
+    """Return the value of the answer to a change of the account."""
+    return _recorded(response, _read_recorded)
+
+
+def _read_recorded(answer: bytes, name: str) -> Entry | Balance:
+    return _entry_or_balance(metering_pb2.RecordCostResponse.FromString(answer), name)
+
+
+def reservation_recorded_from(response: ReservationResponse) -> Recorded:
+    """Return the value of the answer to a change of a reservation, which its entry holds as well."""
+    return _recorded(response, _read_reservation_recorded)
+
+
+def _read_reservation_recorded(answer: bytes, name: str) -> Entry | Balance:
+    return _entry_or_balance(reservation_pb2.ReserveResponse.FromString(answer), name)
+
+
+def _recorded(
+    response: ChangeResponse | ReservationResponse, read: Callable[[bytes, str], Entry | Balance]
+) -> Recorded:
+    recorded = deferred(Recorded, response.SerializeToString(), read)
     set_field(recorded, "replayed", response.replayed)
     return recorded
 
 
-def _read_recorded(answer: bytes, name: str) -> Entry | Balance:
-    response = metering_pb2.RecordCostResponse.FromString(answer)  # the answer to RecordFunding is the same on the wire
+def _entry_or_balance(response: ChangeResponse | ReservationResponse, name: str) -> Entry | Balance:
     return entry_from(response.entry) if name == "entry" else balance_from(response.balance)
 
 
 def balance_from_answer(response: ledger_pb2.GetBalanceResponse) -> Balance:
     """Return the value of the answer to GetBalance."""
     return balance_from(response.balance)
+
+
+def account_from(response: ledger_pb2.GetBalanceResponse) -> Account:
+    """Return the value of the answer to GetBalance, grants included."""
+    return Account(balance_from(response.balance), tuple(map(_grant_from, response.grants)))
 
 
 def entry_page_from(response: ledger_pb2.ListEntriesResponse) -> EntryPage:

@@ -83,6 +83,10 @@ class BlockingExchange:
             return self._send_alone(call, attempts)
         return _gathering.response_from(thread, thread.outcome)
 
+    def meter_rpc(self) -> Callable[..., Any]:
+        """Return what opens the stream of a metered session."""
+        return _calls.METER(self._stubs)
+
     def close(self) -> None:
         """Let nobody wait any more. `check_open` has to raise by now."""
         with self._lock:

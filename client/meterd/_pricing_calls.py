@@ -5,7 +5,8 @@ from datetime import datetime
 
 from meterd import _arguments, _convert
 from meterd._calls import CHECK, Call, recording
-from meterd.types import CheckResult, Quote, RateCard, RateCardPage, RateCardsPut, RateTier, Recorded
+from meterd.pricing_types import Quote, RateCard, RateCardPage, RateCardsPut, RateTier
+from meterd.types import CheckResult, Recorded
 from meterd.v1 import account_pb2, metering_pb2, pricing_pb2
 
 

@@ -23,6 +23,16 @@ BY_REASON: dict[str, type[errors.Error]] = {
     "INTERNAL": errors.InternalError,
     "UNKNOWN_RATE": errors.UnknownRateError,
     "RATE_CARD_CONFLICT": errors.RateCardConflictError,
+    "RESERVATION_NOT_FOUND": errors.ReservationNotFoundError,
+    "RESERVATION_CLOSED": errors.ReservationClosedError,
+    "TTL_OUT_OF_RANGE": errors.TtlOutOfRangeError,
+    "FLOOR_OVER_AMOUNT": errors.FloorOverAmountError,
+    "ACCOUNT_FROZEN": errors.AccountFrozenError,
+    "GRANT_EXPIRED": errors.GrantExpiredError,
+    "TOO_MANY_GRANTS": errors.TooManyGrantsError,
+    "ENTRY_NOT_FOUND": errors.EntryNotFoundError,
+    "ENTRY_NOT_REVERSIBLE": errors.EntryNotReversibleError,
+    "REVERSAL_OVER_ENTRY": errors.ReversalOverEntryError,
 }
 
 # Only codes with one meaning: FAILED_PRECONDITION, say, may come with reasons that are not about funds.

@@ -10,16 +10,21 @@ from typing import Self
 import grpc.aio
 
 from meterd import _calls
+from meterd._aio_admin_methods import AsyncAdminMethods
+from meterd._aio_conversation import AsyncConversation
 from meterd._aio_exchange import AsyncExchange
 from meterd._aio_usage_methods import AsyncUsageMethods
+from meterd._aio_work_methods import AsyncWorkMethods
 from meterd._base import DEFAULT_ADDRESS
 from meterd._calls import Call, ResultT, Stubs
 from meterd._retry import DEFAULT_RETRY, RetryPolicy
+from meterd._timers import Cancellable
+from meterd.aio_session import AsyncSessionHost
 from meterd.errors import Error
 from meterd.types import Balance, CheckResult, Entry, EntryPage, Recorded
 
 
-class AsyncClient(AsyncUsageMethods):
+class AsyncClient(AsyncUsageMethods, AsyncWorkMethods, AsyncAdminMethods):
     """Asks and tells a meterd daemon from asyncio; one client may serve all tasks of one event loop.
 
     `address` is "host:port" or "unix:/path"; the connection is made by the first call, so a client may be made before
@@ -101,16 +106,31 @@ class AsyncClient(AsyncUsageMethods):
         user_id: str,
         amount_microcents: int,
         *,
+        expire_time: datetime | None = None,
+        priority: int = 0,
+        label: str = "",
         request_id: str | None = None,
         labels: Mapping[str, str] | None = None,
         timeout_seconds: float | None = None,
     ) -> Recorded:
         """Record that the user paid `amount_microcents`, 1 to 10^15, exactly once per `request_id`.
 
-        It is durable when this returns. The best `request_id` is the payment's own id. Raises what `record_cost`
-        raises, except InsufficientFundsError.
+        It is durable when this returns. The best `request_id` is the payment's own id. With an `expire_time` (with a time zone)
+        the money is a grant: what is left of it then lapses. Costs draw from the grant of the lowest `priority`, -1,000 to
+        1,000, then from the one that expires first; from money without expiry last. `label` names the money for people.
+
+        Raises GrantExpiredError for a time in the past, TooManyGrantsError, and what `record_cost` raises, except
+        InsufficientFundsError.
         """
-        call = _calls.record_funding(user_id, amount_microcents, request_id=request_id, labels=labels)
+        call = _calls.record_funding(
+            user_id,
+            amount_microcents,
+            expire_time=expire_time,
+            priority=priority,
+            label=label,
+            request_id=request_id,
+            labels=labels,
+        )
         return await self._run(call, timeout_seconds)
 
     async def update_funding(
@@ -201,6 +221,16 @@ class AsyncClient(AsyncUsageMethods):
                 if pause_seconds is None:
                     raise
             await self._sleep(pause_seconds)
+
+    def _later(self, seconds: float, callback: Callable[[], object]) -> Cancellable:
+        return asyncio.get_running_loop().call_later(seconds, callback)
+
+    def _session_host(self) -> AsyncSessionHost:
+        return AsyncSessionHost(
+            self._start,
+            self._sleep,
+            lambda: AsyncConversation(self._connected().meter_rpc(), self._lifetime.check_open),
+        )
 
     async def _entries(
         self, page_call: Callable[..., Call[EntryPage]], call: Call[EntryPage], timeout_seconds: float | None

@@ -10,16 +10,21 @@ from typing import Self
 import grpc
 
 from meterd import _calls
+from meterd._admin_methods import AdminMethods
 from meterd._base import DEFAULT_ADDRESS
 from meterd._calls import Call, ResultT
 from meterd._connection import Connection
+from meterd._conversation import Conversation
 from meterd._retry import DEFAULT_RETRY, RetryPolicy
+from meterd._timers import Cancellable, Timers
 from meterd._usage_methods import UsageMethods
+from meterd._work_methods import WorkMethods
 from meterd.errors import Error
+from meterd.session import SessionHost
 from meterd.types import Balance, CheckResult, Entry, EntryPage, Recorded
 
 
-class Client(UsageMethods):
+class Client(UsageMethods, WorkMethods, AdminMethods):
     """Asks and tells a meterd daemon, blocking; one client may serve all threads of a process, and of those it forks.
 
     `address` is "host:port" or "unix:/path"; the connection is made by the first call. `timeout_seconds` covers a call
@@ -44,6 +49,7 @@ class Client(UsageMethods):
         super().__init__(address, timeout_seconds, retry, channel_options)
         open_channel = partial(grpc.insecure_channel, self._address, self._channel_options)
         self._connection = Connection(open_channel, self._lifetime.check_open, coalesce=coalesce)
+        self._timers = Timers()
         self._sleep: Callable[[float], None] = time.sleep
 
     def check(
@@ -96,16 +102,31 @@ class Client(UsageMethods):
         user_id: str,
         amount_microcents: int,
         *,
+        expire_time: datetime | None = None,
+        priority: int = 0,
+        label: str = "",
         request_id: str | None = None,
         labels: Mapping[str, str] | None = None,
         timeout_seconds: float | None = None,
     ) -> Recorded:
         """Record that the user paid `amount_microcents`, 1 to 10^15, exactly once per `request_id`.
 
-        It is durable when this returns. The best `request_id` is the payment's own id. Raises what `record_cost`
-        raises, except InsufficientFundsError.
+        It is durable when this returns. The best `request_id` is the payment's own id. With an `expire_time` (with a time zone)
+        the money is a grant: what is left of it then lapses. Costs draw from the grant of the lowest `priority`, -1,000 to
+        1,000, then from the one that expires first; from money without expiry last. `label` names the money for people.
+
+        Raises GrantExpiredError for a time in the past, TooManyGrantsError, and what `record_cost` raises, except
+        InsufficientFundsError.
         """
-        call = _calls.record_funding(user_id, amount_microcents, request_id=request_id, labels=labels)
+        call = _calls.record_funding(
+            user_id,
+            amount_microcents,
+            expire_time=expire_time,
+            priority=priority,
+            label=label,
+            request_id=request_id,
+            labels=labels,
+        )
         return self._run(call, timeout_seconds)
 
     def update_funding(
@@ -173,6 +194,7 @@ class Client(UsageMethods):
     def close(self) -> None:
         """Close the connection. Calls of other threads that are under way fail; a second close does nothing."""
         self._lifetime.closed = True
+        self._timers.close()
         self._connection.close()
 
     def __enter__(self) -> Self:
@@ -194,6 +216,16 @@ class Client(UsageMethods):
                 if pause_seconds is None:
                     raise
             self._sleep(pause_seconds)
+
+    def _later(self, seconds: float, callback: Callable[[], object]) -> Cancellable:
+        return self._timers.later(seconds, callback)
+
+    def _session_host(self) -> SessionHost:
+        return SessionHost(
+            self._start,
+            self._sleep,
+            lambda: Conversation(self._connection.exchange().meter_rpc(), self._later),
+        )
 
     def _entries(
         self, page_call: Callable[..., Call[EntryPage]], call: Call[EntryPage], timeout_seconds: float | None

@@ -2,16 +2,27 @@
 
     meterd.Error
     ├── InvalidArgumentError     a field is missing, malformed or out of range: fix the call
+    │   ├── TtlOutOfRangeError   a ttl is not within 1 s to 24 h
+    │   ├── FloorOverAmountError the floor is above what is to be reserved
+    │   └── GrantExpiredError    the money would have expired already
     ├── InsufficientFundsError   not covered, nothing changed: ask for a top-up
     ├── RequestIdReusedError     this request_id was used for a different request: fix the call
     ├── FundingConflictError     the funded total is not the old one: re-read, decide again
     ├── AmountOutOfRangeError    too large an amount: fix the call
     ├── UnknownRateError         no rate card says what the usage costs: add one, then call again
     ├── RateCardConflictError    a rate card would change what earlier usage costs: give it a later date
+    ├── AccountFrozenError       nothing new is allowed: ask whoever froze the account
+    ├── ReservationNotFoundError the user has no such reservation: fix the call
+    ├── ReservationClosedError   the reservation is over: record the cost by itself
+    ├── TooManyGrantsError       the user has as many grants as one may have
+    ├── EntryNotFoundError       the user has no such entry: fix the call
+    ├── EntryNotReversibleError  neither a cost nor money that came in: fix the call
+    ├── ReversalOverEntryError   more than is left of the entry: fix the call
     ├── OverloadedError          not started: back off
     ├── UnavailableError         not reachable, or its store failed: outcome unknown
     ├── DeadlineExceededError    no answer in time: outcome unknown
     ├── InternalError            a fault of the daemon: outcome unknown, report it
+    ├── MeteringStoppedError     a metered session was told to stop, and went on
     └── UnknownError             anything else, such as a reason that only a newer daemon knows
 
 When the outcome is unknown, call again with `request_id=error.request_id`: it is applied once, however often it
@@ -23,6 +34,8 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import grpc
+
+from meterd.account_types import ReservationState
 
 
 class Error(Exception):
@@ -79,8 +92,20 @@ class InvalidArgumentError(Error):
     code = grpc.StatusCode.INVALID_ARGUMENT
 
 
+class TtlOutOfRangeError(InvalidArgumentError):
+    """A ttl is not within 1 s to 24 h. Fix the call."""
+
+
+class FloorOverAmountError(InvalidArgumentError):
+    """The floor is above what is to be reserved. Fix the call."""
+
+
+class GrantExpiredError(InvalidArgumentError):
+    """The money would have expired already. Fix the call."""
+
+
 class InsufficientFundsError(Error):
-    """A cost with `reject_overdraft` was not covered; nothing was changed. Do not retry before a top-up."""
+    """A reservation, or a cost with `reject_overdraft`, was not covered; nothing was changed. Do not retry before a top-up."""
 
     code = grpc.StatusCode.FAILED_PRECONDITION
     integer_metadata = ("available_microcents", "required_microcents", "shortfall_microcents")
@@ -152,6 +177,59 @@ class RateCardConflictError(Error):
     code = grpc.StatusCode.FAILED_PRECONDITION
 
 
+class AccountFrozenError(Error):
+    """The account is frozen: nothing new is allowed, and nothing was changed. Incurred costs are still recorded."""
+
+    code = grpc.StatusCode.FAILED_PRECONDITION
+
+
+class ReservationNotFoundError(Error):
+    """The user has no reservation of that id, which may be another user's. Fix the call."""
+
+    code = grpc.StatusCode.NOT_FOUND
+
+
+class ReservationClosedError(Error):
+    """The reservation is over, nothing was changed. What was used after all is recorded with `record_cost`."""
+
+    code = grpc.StatusCode.FAILED_PRECONDITION
+
+    @property
+    def state(self) -> ReservationState:
+        """How it ended."""
+        return ReservationState.__members__.get(self.metadata.get("state", ""), ReservationState.UNKNOWN)
+
+
+class TooManyGrantsError(Error):
+    """The user has as many grants as one user may have; nothing was changed."""
+
+    code = grpc.StatusCode.FAILED_PRECONDITION
+
+
+class EntryNotFoundError(Error):
+    """The user has no entry of that version. Fix the call."""
+
+    code = grpc.StatusCode.NOT_FOUND
+
+
+class EntryNotReversibleError(Error):
+    """The entry is neither a cost nor money that came in; a reversal is not reversed. Fix the call."""
+
+    code = grpc.StatusCode.FAILED_PRECONDITION
+
+
+class ReversalOverEntryError(Error):
+    """More would be reversed than is left of the entry; nothing was changed."""
+
+    code = grpc.StatusCode.FAILED_PRECONDITION
+    integer_metadata = ("left_microcents",)
+
+    @property
+    def left_microcents(self) -> int:
+        """What of the entry may still be reversed, in microcents."""
+        return int(self.metadata["left_microcents"])
+
+
 class OverloadedError(Error):
     """The daemon has as much queued as it will hold, and the call was not started. Wait `retry_after_seconds`."""
 
@@ -174,6 +252,12 @@ class InternalError(Error):
     """A fault of the daemon; what it was is in the daemon's log. The outcome is unknown. Please report it."""
 
     code = grpc.StatusCode.INTERNAL
+
+
+class MeteringStoppedError(Error):
+    """A metered session was told to stop and went on. What it reported is recorded; `reason` is the daemon's for stopping."""
+
+    code = grpc.StatusCode.FAILED_PRECONDITION
 
 
 class UnknownError(Error):

@@ -1,17 +1,13 @@
-"""What the client answers: plain, frozen values. Every amount is an `int` of microcents: 10^-6 US cent, 10^-8 USD.
-
-Prices are an `int` of picocents, 10^-6 microcent: $2.00 per 1,000,000 tokens is 200_000_000 picocents a token.
-"""
+"""What the client answers: plain, frozen values. Every amount is an `int` of microcents: 10^-6 US cent, 10^-8 USD."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
 from meterd._deferred import Deferred
 from meterd._labels import Numbers
-
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+from meterd.account_types import AccountPolicy, Grant, GrantDraw, Reservation
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +36,23 @@ class Balance:
     """The version of the user's last entry, counted from 1; 0 means the user is unknown."""
     residue_picocents: int = 0
     """What was used but not charged yet, as it is less than a microcent: 0 to 999,999. It goes into the next usage's charge."""
+    frozen: bool = False
+    """True when nothing new is allowed: `check`, `reserve` and costs with `reject_overdraft` are refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A user's balance together with the grants in it."""
+
+    balance: Balance
+    """The sums."""
+    grants: tuple[Grant, ...]
+    """Money that expires, in the order in which costs draw from it; empty ones as well, until they lapse."""
+
+    @property
+    def base_microcents(self) -> int:
+        """The money without expiry, from which costs draw last: the balance without the grants; may be negative."""
+        return self.balance.balance_microcents - sum(grant.left_microcents for grant in self.grants)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +91,22 @@ class EntryKind(StrEnum):
     """A cost was recorded: the amount is negative or 0."""
     FUNDING = "FUNDING"
     """Money came in, or was taken back by an update to a lower total."""
+    RESERVATION = "RESERVATION"
+    """Money was set aside: the amount is 0, what is held grows."""
+    CAPTURE = "CAPTURE"
+    """What was reserved for was charged: the amount is negative or 0."""
+    RELEASE = "RELEASE"
+    """What was held is available again: the amount is 0."""
+    EXTENSION = "EXTENSION"
+    """A reservation was kept for longer, or more was set aside: the amount is 0."""
+    EXPIRY = "EXPIRY"
+    """A reservation's time was over: the amount is 0, or what was missing to its floor."""
+    LAPSE = "LAPSE"
+    """A grant's time was over: the amount is what was left of it, negative or 0."""
+    REVERSAL = "REVERSAL"
+    """An entry was undone, in part or whole: the amount has the opposite sign of that entry's."""
+    POLICY = "POLICY"
+    """The account's policy was set: the amount is 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +137,28 @@ class Entry:
     """What was used, when the cost was recorded as usage; None otherwise."""
     rate_card: RateCardKey | None = None
     """By which version of which card the usage was charged; None without usage."""
+    reservation: Reservation | None = None
+    """The reservation that the entry opened, changed or ended, as it is after it; None for other kinds."""
+    held_microcents: int = 0
+    """Effect on what is held, signed."""
+    overrun: bool = False
+    """True when more was captured than was held."""
+    late: bool = False
+    """True for a capture that came after the reservation had expired."""
+    draws: tuple[GrantDraw, ...] = ()
+    """What was taken from grants, in that order, and what was put back; the rest of the amount is the base's."""
+    expire_time: datetime | None = None
+    """When the money of this funding expires; None if it does not."""
+    priority: int = 0
+    """The priority of the funding."""
+    label: str = ""
+    """The label of the funding."""
+    policy: AccountPolicy | None = None
+    """The account's policy after this entry; None for other kinds than POLICY."""
+    reversed_version: int = 0
+    """The version of the entry that this one reverses; 0 for other kinds."""
+    reversed_microcents: int = 0
+    """How much of that entry is reversed in all, with this one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,11 +176,11 @@ class CheckResult(Deferred):
     """May this user afford it? Truthy when allowed, so `if client.check(user_id):` reads as it should."""
 
     allowed: bool
-    """True when available >= minimum (inclusive); for a usage, the minimum is what it would cost."""
+    """True when available >= minimum (inclusive), for a usage what it would cost, or the user is unlimited; never when frozen."""
     available_microcents: int
     """What the user may still spend; may be negative."""
     shortfall_microcents: int
-    """minimum - available when not allowed; 0 when allowed."""
+    """minimum - available when that is missing; 0 when it is not, and so for a frozen user who has enough."""
     balance: Balance
     """The account this was decided on."""
 
@@ -139,7 +190,7 @@ class CheckResult(Deferred):
 
 @dataclass(frozen=True, slots=True)
 class Recorded(Deferred):
-    """What became of a cost or a funding, sent after it was durable."""
+    """What became of a change, sent after it was durable."""
 
     entry: Entry
     """The entry that holds it: for a replay the original one."""
@@ -148,88 +199,9 @@ class Recorded(Deferred):
     replayed: bool
     """True when this request_id had been recorded before and nothing was changed by this call."""
 
-
-@dataclass(frozen=True, slots=True)
-class Quote:
-    """What a usage would cost now. Truthy when the user has that much, so `if client.quote(...):` reads as it should."""
-
-    cost_microcents: int
-    """What the usage would be charged now, with the residue that the user carries."""
-    allowed: bool
-    """True when the user has that much available (inclusive); False when no user was named."""
-    available_microcents: int
-    """What the user may still spend; may be negative. 0 when no user was named."""
-    shortfall_microcents: int
-    """cost - available when not allowed; 0 when allowed, and when no user was named."""
-    affordable_units: int | None
-    """How many units of the meter asked for are affordable on top of the usage, as is any number below; 0 when the usage alone is
-    too expensive. None when no meter was asked for."""
-    rate_card: RateCardKey
-    """By which version of which card."""
-
-    def __bool__(self) -> bool:
-        return self.allowed
-
-
-@dataclass(frozen=True, slots=True)
-class RateTier:
-    """Prices for a call that is large: they replace the card's for the whole call."""
-
-    over_units: int
-    """The tier applies when the call uses more than this many units of `meters` in sum, >= 0."""
-    meters: tuple[str, ...]
-    """Whose units are summed: all of a call's input, say, the cached part included. Each is priced by the card."""
-    prices_picocents: Mapping[str, int]
-    """Picocents a unit for the meters that cost something else then; unchangeable."""
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "meters", tuple(self.meters))
-        object.__setattr__(self, "prices_picocents", Numbers(self.prices_picocents))
-
-
-@dataclass(frozen=True, slots=True)
-class RateCard:
-    """The prices of a service, or of some of its models, from a date on until the card's next version."""
-
-    service: str
-    """Which service."""
-    model: str = ""
-    """A model's exact name, or a pattern with * for any characters; empty: every model that no other card is for."""
-    prices_picocents: Mapping[str, int] = field(default_factory=dict)
-    """Meter to picocents a unit, 0 to 9*10^18; at least one, unchangeable. A meter that is not here is not priced."""
-    effective_time: datetime = EPOCH
-    """From when on it is valid, with a time zone, to the microsecond; by default since ever."""
-    version: int = 0
-    """Its number among the cards for the same service and model, from 1; 0 in a card that the daemon is to number."""
-    source: str = ""
-    """Where the prices come from, for people."""
-    per_call_picocents: int = 0
-    """What a call costs on top of its units."""
-    minimum_picocents: int = 0
-    """What a call costs at least."""
-    tiers: tuple[RateTier, ...] = ()
-    """Other prices for large calls, each over the one before."""
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "prices_picocents", Numbers(self.prices_picocents))
-        object.__setattr__(self, "tiers", tuple(self.tiers))
-
-
-@dataclass(frozen=True, slots=True)
-class RateCardsPut:
-    """What became of the cards of `put_rate_cards`."""
-
-    rate_cards: tuple[RateCard, ...]
-    """The cards as they are kept, with their versions, in the order given."""
-    added_count: int
-    """How many of them were not there before."""
-
-
-@dataclass(frozen=True, slots=True)
-class RateCardPage:
-    """One page of the rate cards."""
-
-    rate_cards: tuple[RateCard, ...]
-    """The cards, by service, model and version."""
-    next_page_token: str
-    """Pass it as `page_token` to get the next page; empty when there is none."""
+    @property
+    def reservation(self) -> Reservation:
+        """The reservation as it is after the entry. Raises ValueError for a change that was about none."""
+        if (reservation := self.entry.reservation) is None:
+            raise ValueError(f"a {self.entry.kind.lower()} is about no reservation")
+        return reservation

@@ -14,6 +14,8 @@ _INTERRUPTED = 130
 # gRPC reads it when it is loaded. Its newer listener hands every event from thread to thread once more than the one before it:
 # without it an empty call costs a sixth less. What the user has set wins.
 os.environ.setdefault("GRPC_EXPERIMENTS", "-event_engine_listener")
+# It writes lines of its own to stderr, and what a caller says into them as it is: whole lines that look like the daemon's, too.
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 
 def main() -> None:

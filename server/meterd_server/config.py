@@ -109,7 +109,10 @@ class Settings(BaseModel):
         allow_inf_nan=False,
         description="How long calls in flight may finish after SIGTERM or Ctrl-C, in seconds, 0 to 300.",
     )
-
+    drift_checks: bool = Field(
+        default=True,
+        description="Re-derive every account from its entries in the background, and say so in log and health if one differs.",
+    )
     workers: int = Field(
         default=0,
         ge=0,

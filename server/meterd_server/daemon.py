@@ -11,6 +11,8 @@ import uvloop
 
 from meterd import new_request_id
 from meterd_server import logs
+from meterd_server.audit import DriftWatch
+from meterd_server.expiry import Sweeper
 from meterd_server.ledger import Ledger
 from meterd_server.prices import Prices
 from meterd_server.process import Background, clock_us, collect_garbage_rarely, stop_on_signals, take_down
@@ -54,6 +56,9 @@ class _Front(Protocol):
     def set_serving(self, serving: bool) -> None:
         """Tell health checks."""
 
+    def set_drift(self, found: bool) -> None:
+        """Tell health checks whether an account was found that does not follow from its entries."""
+
     async def stop(self) -> None:
         """Take no new calls and end when those under way are answered, or their grace is over."""
 
@@ -74,6 +79,9 @@ class _Alone:
     def set_serving(self, serving: bool) -> None:
         self._background.run(self._server.set_serving(serving))
 
+    def set_drift(self, found: bool) -> None:
+        self._background.run(self._server.set_drift(found))
+
     async def stop(self) -> None:
         await take_down(self._server, self._ledger, self._settings.shutdown_grace_seconds)
 
@@ -93,14 +101,14 @@ async def _serve(settings: Settings, announce: Callable[[str], None], log_call: 
     collect_garbage_rarely()
     store = _open_store(settings)
     await store.open()
-    following: asyncio.Task[None] | None = None
+    beside: list[asyncio.Task[None]] = []
     try:
         prices = Prices(store, clock_us=clock_us)
         await prices.load()
         if settings.prices:
             log.info("%d new rate cards from %s", await prices.load_file(Path(settings.prices)), settings.prices)
         if store.shared:
-            following = asyncio.get_running_loop().create_task(prices.follow())
+            beside.append(asyncio.create_task(prices.follow()))
         ledger = Ledger(
             store,
             clock_us=clock_us,
@@ -112,16 +120,22 @@ async def _serve(settings: Settings, announce: Callable[[str], None], log_call: 
         front: _Front = (
             Workers(settings, ledger, store) if settings.workers else _Alone(settings, ledger, prices, log_call)
         )
+        sweeper = Sweeper(store, ledger, clock_us=clock_us, holder=new_request_id())
         address = await front.start()
+        if settings.drift_checks:
+            front.set_drift(False)
+            beside.append(asyncio.create_task(DriftWatch(store, lambda: front.set_drift(True)).run()))
+        sweeper.start()
         log.info("serving on %s, database %s", address, shown(settings.db))
         announce(address)
         await stopping.wait()
         log.info("stopping: waiting up to %g s for calls under way", settings.shutdown_grace_seconds)
+        await sweeper.stop()
         await front.stop()
         await ledger.stop()
     finally:
-        if following:
-            following.cancel()
+        for task in beside:
+            task.cancel()
         await store.close()
     log.info("stopped")
     return 0

@@ -31,6 +31,9 @@ class AnyLedger(Protocol):
     def submit_all(self, commands: Sequence[Command]) -> asyncio.Future[list[Outcome]]:
         """See `Ledger.submit_all`."""
 
+    def is_full(self) -> bool:
+        """See `Ledger.is_full`."""
+
     async def account(self, user_id: str) -> Account:
         """See `Ledger.account`."""
 
@@ -38,6 +41,9 @@ class AnyLedger(Protocol):
         self, user_id: str, *, after_version: int, before_version: int, newest_first: bool, limit: int
     ) -> list[Entry]:
         """See `Ledger.entries`."""
+
+    async def users(self, after: str | None, limit: int) -> list[Account]:
+        """See `Ledger.users`."""
 
     async def stop(self) -> None:
         """See `Ledger.stop`."""
@@ -89,6 +95,11 @@ class Ledger:
             parts.setdefault(self._lane_for(command), []).append(place)
         return asyncio.ensure_future(_put_parts(commands, parts))
 
+    def is_full(self) -> bool:
+        """Whether `submit` would raise `Overloaded` whatever it were given: what is asked is then not worth reading."""
+        lanes = self._lanes.values()
+        return len(lanes) == self._store.lanes and all(lane.queued_operations >= self._queued_max for lane in lanes)
+
     async def account(self, user_id: str) -> Account:
         """The account with every change acknowledged before this call; without I/O if it is in memory."""
         return self._store.peek(user_id) or await self._store.account(user_id)
@@ -100,6 +111,10 @@ class Ledger:
         return await self._store.entries(
             user_id, after_version=after_version, before_version=before_version, newest_first=newest_first, limit=limit
         )
+
+    async def users(self, after: str | None, limit: int) -> list[Account]:
+        """Up to `limit` accounts with at least one entry, in the store's own order, those after the user `after`."""
+        return await self._store.users(after, limit)
 
     async def stop(self) -> None:
         """Take nothing more and wait until everything queued is answered."""

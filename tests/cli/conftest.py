@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 import meterd
+from meterd import Hold
 from meterd_server.cli import app
 
 USAGE_COST = 420_000
@@ -40,8 +41,9 @@ def entry(
     service="",
     labels=None,
     usage=None,
+    **more,
 ):
-    """Return an entry of the ledger, at a second of its own."""
+    """Return an entry of the ledger, at a second of its own; `more` are fields by their names."""
     return meterd.Entry(
         user_id=user_id,
         version=version,
@@ -55,6 +57,23 @@ def entry(
         record_time=EPOCH + timedelta(seconds=version, microseconds=version),
         usage=usage,
         rate_card=meterd.RateCardKey(usage.service, usage.model, 1) if usage else None,
+        **more,
+    )
+
+
+def reservation(state="OPEN", *, reservation_id="job-1", amount=5_000, held=5_000, captured=0):
+    """Return a reservation that expires at noon and five minutes."""
+    return meterd.Reservation(
+        reservation_id=reservation_id,
+        version=2,
+        state=meterd.ReservationState(state),
+        amount_microcents=amount,
+        held_microcents=held,
+        captured_microcents=captured,
+        floor_microcents=0,
+        on_expiry=meterd.OnExpiry.RELEASE,
+        expire_time=EPOCH + timedelta(minutes=5),
+        service="",
     )
 
 
@@ -65,6 +84,8 @@ class FakeClient:
     balance: meterd.Balance = field(default_factory=lambda: balance(funded=500_000, version=1))
     rows: list[meterd.Entry] = field(default_factory=list)
     cards: list[meterd.RateCard] = field(default_factory=list)
+    grants: tuple[meterd.Grant, ...] = ()
+    unusual: dict[str, bool] = field(default_factory=dict)
     replayed: bool = False
     error: BaseException | None = None
     calls: list[tuple] = field(default_factory=list)
@@ -133,6 +154,68 @@ class FakeClient:
         self._called("update_funding", user_id, old_amount_microcents, new_amount_microcents, more)
         row = entry(2, new_amount_microcents - old_amount_microcents, request_id=more["request_id"])
         return meterd.Recorded(row, self.balance, self.replayed)
+
+    def reserve(self, user_id, amount_microcents, **more):
+        self._called("reserve", user_id, amount_microcents, more)
+        return self._held(user_id, amount_microcents, more)
+
+    def reserve_usage(self, user_id, service, *, model, quantities, **more):
+        self._called("reserve_usage", user_id, service, model, quantities, more)
+        return self._held(user_id, USAGE_COST, more)
+
+    def _held(self, user_id, amount, more):
+        about = reservation(reservation_id=more["request_id"], amount=amount, held=amount)
+        kind = meterd.EntryKind.RESERVATION
+        row = entry(2, 0, kind=kind, request_id=more["request_id"], held_microcents=amount, reservation=about)
+        return Hold(None, None, user_id, meterd.Recorded(row, self.balance, self.replayed))
+
+    def capture(self, user_id, reservation_id, cost_microcents, **more):
+        self._called("capture", user_id, reservation_id, cost_microcents, more)
+        return self._captured(reservation_id, cost_microcents, more)
+
+    def capture_usage(self, user_id, reservation_id, service, *, model, quantities, **more):
+        self._called("capture_usage", user_id, reservation_id, service, model, quantities, more)
+        return self._captured(reservation_id, USAGE_COST, more)
+
+    def _captured(self, reservation_id, cost, more):
+        about = reservation("CAPTURED" if more["final"] else "OPEN", reservation_id=reservation_id)
+        kind = meterd.EntryKind.CAPTURE
+        row = entry(3, -cost, kind=kind, request_id=more["request_id"], reservation=about, **self.unusual)
+        return meterd.Recorded(row, self.balance, self.replayed)
+
+    def release(self, user_id, reservation_id, **more):
+        self._called("release", user_id, reservation_id, more)
+        about = reservation("RELEASED", reservation_id=reservation_id, held=0)
+        row = entry(3, 0, kind=meterd.EntryKind.RELEASE, held_microcents=-5_000, reservation=about)
+        return meterd.Recorded(row, self.balance, self.replayed)
+
+    def extend(self, user_id, reservation_id, **more):
+        self._called("extend", user_id, reservation_id, more)
+        about = reservation(reservation_id=reservation_id)
+        row = entry(3, 0, kind=meterd.EntryKind.EXTENSION, reservation=about)
+        return meterd.Recorded(row, self.balance, self.replayed)
+
+    def set_account_policy(self, user_id, **more):
+        self._called("set_account_policy", user_id, more)
+        row = entry(3, 0, kind=meterd.EntryKind.POLICY, request_id=more["request_id"])
+        return meterd.Recorded(row, self.balance, self.replayed)
+
+    def reverse_entry(self, user_id, version, amount_microcents=None, **more):
+        self._called("reverse_entry", user_id, version, amount_microcents, more)
+        amount = 50_000 if amount_microcents is None else amount_microcents
+        row = entry(
+            3,
+            amount,
+            kind=meterd.EntryKind.REVERSAL,
+            request_id=more["request_id"],
+            reversed_version=version,
+            reversed_microcents=amount + 1,
+        )
+        return meterd.Recorded(row, self.balance, self.replayed)
+
+    def get_account(self, user_id):
+        self._called("get_account", user_id)
+        return meterd.Account(self.balance, self.grants)
 
     def get_balance(self, user_id):
         self._called("get_balance", user_id)

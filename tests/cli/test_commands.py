@@ -56,7 +56,7 @@ def test_a_replay_says_that_nothing_was_charged(run, client):
 def test_fund_adds(run, client):
     """An amount is added to the funding."""
     result = run("fund", "ada", "$20", "--request-id", "pay-1", "--label", "via=card")
-    more = {"request_id": "pay-1", "labels": {"via": "card"}}
+    more = {"expire_time": None, "priority": 0, "label": "", "request_id": "pay-1", "labels": {"via": "card"}}
     assert [("record_funding", "ada", 2_000_000_000, more)] == client.calls
     assert "funded ada with $20.00000000" in result.stdout
 
@@ -196,6 +196,17 @@ def test_json_follows_protobuf(run, client):
         "record_time": "2026-11-24T12:00:02.000002Z",
         "usage": None,
         "rate_card": None,
+        "reservation": None,
+        "held_microcents": "0",
+        "overrun": False,
+        "late": False,
+        "draws": [],
+        "expire_time": None,
+        "priority": "0",
+        "label": "",
+        "policy": None,
+        "reversed_version": "0",
+        "reversed_microcents": "0",
     } == recorded["entry"]
     assert ("500000", False, False) == (
         recorded["balance"]["balance_microcents"],
@@ -219,6 +230,7 @@ def test_version(run):
 
 
 COMMANDS = ["serve", "check", "charge", "quote", "fund", "balance", "entries", "demo", "version"]
+COMMANDS += ["reserve", "capture", "release", "extend", "grants", "policy", "reverse"]
 PRICES_COMMANDS = ["prices load", "prices check", "prices list", "prices show", "prices import"]
 
 
@@ -242,7 +254,7 @@ def test_entries_fit_a_narrow_terminal(run, client, monkeypatch):
     monkeypatch.setattr(output, "console", lambda: Console(width=80, color_system=None, markup=False))
     client.rows = [entry(1, -50_000, after=-7, service="chat", labels={"b": "2", "a": "1"}, request_id="r1")]
     assert [
-        "     1  2026-11-24 12:00:01  cost        -$0.00050000            -50,000 µ¢",
+        "     1  2026-11-24 12:00:01  cost           -$0.00050000            -50,000 µ¢",
         "        balance -$0.00000007  chat  a=1 b=2  r1",
     ] == run("entries", "ada").stdout.splitlines()
 

@@ -48,6 +48,7 @@ def test_every_setting_has_a_flag(run, served):
         "max_queued_operations": 3,
         "commit_window_ms": 0.5,
         "shutdown_grace_seconds": 1.5,
+        "drift_checks": True,
         "workers": 2,
     }
     assert Settings.model_fields.keys() == given.keys()

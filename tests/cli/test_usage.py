@@ -82,11 +82,11 @@ def test_a_quote_as_json(run, client):
 
 
 def test_entries_show_usage(run, client):
-    """Where there is usage, the table has a column for it; JSON has every quantity and the card."""
+    """Where there is usage, the table says it; JSON has every quantity and the card."""
     client.rows = [entry(1, -420_000, service="mistral", usage=USED), entry(2, -5, service="chat")]
     shown = run("entries", "ada").stdout
     assert "mistral   1,200 input_tokens, 300 output_tokens of mistral-large-latest" in shown
-    assert "used" in shown
+    assert "about" in shown
     _, line = run("entries", "ada", "--json").stdout.splitlines()
     assert {"input_tokens": "1200", "output_tokens": "300"} == json.loads(line)["usage"]["quantities"]
     assert "1" == json.loads(line)["rate_card"]["version"]

@@ -18,7 +18,10 @@ REASONS = [
     (Code.RESOURCE_EXHAUSTED, "OVERLOADED", meterd.OverloadedError),
     (Code.UNAVAILABLE, "STORE_UNAVAILABLE", meterd.UnavailableError),
     (Code.INTERNAL, "INTERNAL", meterd.InternalError),
-    (Code.FAILED_PRECONDITION, "RESERVATION_CLOSED", meterd.UnknownError),
+    (Code.FAILED_PRECONDITION, "RESERVATION_CLOSED", meterd.ReservationClosedError),
+    (Code.INVALID_ARGUMENT, "TTL_OUT_OF_RANGE", meterd.TtlOutOfRangeError),
+    (Code.FAILED_PRECONDITION, "ACCOUNT_FROZEN", meterd.AccountFrozenError),
+    (Code.FAILED_PRECONDITION, "A_LATER_REASON", meterd.UnknownError),
     (Code.UNAVAILABLE, "A_LATER_REASON", meterd.UnavailableError),
 ]
 
@@ -73,6 +76,28 @@ def test_funding_conflict(caught, daemon):
     error = caught(daemon.failure(Code.ABORTED, "FUNDING_CONFLICT", {"funded_microcents": "12"}))
     assert isinstance(error, meterd.FundingConflictError)
     assert 12 == error.funded_microcents
+
+
+def test_reversal_over_entry(caught, daemon):
+    """The error tells how much may still be reversed."""
+    error = caught(daemon.failure(Code.FAILED_PRECONDITION, "REVERSAL_OVER_ENTRY", {"left_microcents": "9"}))
+    assert isinstance(error, meterd.ReversalOverEntryError)
+    assert 9 == error.left_microcents
+
+
+@pytest.mark.parametrize(("text", "state"), [("EXPIRED", "EXPIRED"), ("NEWER", "UNKNOWN"), (None, "UNKNOWN")])
+def test_reservation_closed(caught, daemon, text, state):
+    """The error tells how the reservation ended, also when only a newer client would know the word."""
+    error = caught(daemon.failure(Code.FAILED_PRECONDITION, "RESERVATION_CLOSED", {"state": text} if text else {}))
+    assert (meterd.ReservationClosedError, meterd.ReservationState(state)) == (type(error), error.state)
+
+
+@pytest.mark.parametrize("reason", ["TTL_OUT_OF_RANGE", "FLOOR_OVER_AMOUNT", "GRANT_EXPIRED"])
+def test_what_is_wrong_with_an_argument_is_an_invalid_argument(caught, daemon, reason):
+    """Who catches bad arguments catches those with a reason of their own, too."""
+    error = caught(daemon.failure(Code.INVALID_ARGUMENT, reason))
+    assert isinstance(error, meterd.InvalidArgumentError)
+    assert type(error) is not meterd.InvalidArgumentError
 
 
 @pytest.mark.parametrize("metadata", [{}, {"funded_microcents": "a lot"}])

@@ -22,6 +22,17 @@ METHODS = [
     "quote",
     "put_rate_cards",
     "list_rate_cards",
+    "reserve",
+    "reserve_usage",
+    "capture",
+    "capture_usage",
+    "release",
+    "extend",
+    "set_account_policy",
+    "reverse_entry",
+    "get_account",
+    "meter",
+    "costs",
 ]
 
 

@@ -87,4 +87,5 @@ def test_an_entry_can_be_hashed_copied_and_pickled():
 
 def test_a_kind_is_its_name():
     """A kind compares and prints as plain text, for logs and JSON."""
-    assert ("COST", "FUNDING", "UNKNOWN") == (*map(str, sorted(meterd.EntryKind)),)
+    for enum in (meterd.EntryKind, meterd.ReservationState, meterd.OnExpiry):
+        assert [kind.name for kind in enum] == [*map(str, enum)]

@@ -82,6 +82,6 @@ def test_a_number_says_its_unit(sources):
     assert fields
     int64 = {name for name, kind in fields if kind == FieldDescriptorProto.TYPE_INT64}
     units = ("_microcents", "_picocents", "_units")
-    assert {"Balance.version", "Entry.version"} == {name for name in int64 if not name.endswith(units)}
+    assert [] == [name for name in int64 if not name.endswith((*units, "version"))]
     floats = (FieldDescriptorProto.TYPE_FLOAT, FieldDescriptorProto.TYPE_DOUBLE)
     assert [] == [name for name, kind in fields if kind in floats]

@@ -138,3 +138,16 @@ async def test_a_failure_while_stopping(ledger, store, settle):
     told = await asyncio.gather(*answers, return_exceptions=True)
     assert [StoreUnavailable] * 4 == [type(answer) for answer in told]
     await stopping
+
+
+async def test_every_lane_is_told(ledger, store, settle):
+    """Who waits in another lane than the one whose commit failed is told as well: nothing behind it can be believed."""
+    store.lanes, store.lane_of = 2, lambda user_id: int(user_id == "bob")
+    store.hold()
+    begun, other = ledger.submit(cost("alice", 1)), ledger.submit(cost("bob", 1))
+    await settle()
+    waiting = [ledger.submit(cost(user_id, 1)) for user_id in ("alice", "bob")]
+    store.error = BROKEN
+    store.let_go()
+    told = await asyncio.gather(begun, other, *waiting, return_exceptions=True)
+    assert [StoreUnavailable] * 4 == [type(answer) for answer in told]

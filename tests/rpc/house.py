@@ -1,7 +1,6 @@
 """A whole server in this process: real store, ledger and wire, with a store that can be held up and made to fail."""
 
 import asyncio
-import itertools
 from dataclasses import dataclass, field
 
 import grpc
@@ -11,8 +10,14 @@ from grpc_health.v1 import health_pb2_grpc
 from grpc_status import rpc_status
 
 from meterd import new_request_id
-from meterd.v1 import ledger_pb2, ledger_pb2_grpc, metering_pb2, metering_pb2_grpc, pricing_pb2, pricing_pb2_grpc
+from meterd.v1 import (
+    admin_pb2_grpc,
+    ledger_pb2_grpc,
+    metering_pb2_grpc,
+    pricing_pb2_grpc,
+)
 from meterd_server.errors import StoreUnavailable
+from meterd_server.expiry import Sweeper
 from meterd_server.ledger import Ledger
 from meterd_server.prices import Prices
 from meterd_server.rpc.server import Server
@@ -22,18 +27,20 @@ from meterd_server.workers.ledger_end import LedgerEnd
 from meterd_server.workers.link import Link, encode
 from meterd_server.workers.remote import RemoteLedger
 
-TIMEOUT_SECONDS = 20
-"""What no call here should take; one that would hang fails with DEADLINE_EXCEEDED instead."""
+from .calls import TIMEOUT_SECONDS, Calls
 
 METERING = "meterd.v1.MeteringService"
 LEDGER = "meterd.v1.LedgerService"
+ADMIN = "meterd.v1.AdminService"
+
+_SERVICES = {"GetBalance": LEDGER, "ListEntries": LEDGER, "SetAccountPolicy": ADMIN, "ReverseEntry": ADMIN}
 
 
 class TroubledStore(SqliteStore):
     """The SQLite store, whose commits a test may hold up or break, and which a test may keep from coming back."""
 
-    def __init__(self):
-        super().__init__(":memory:")
+    def __init__(self, path):
+        super().__init__(path)
         self.commits_allowed = asyncio.Event()
         self.commits_allowed.set()
         self.commit_begun = asyncio.Event()
@@ -106,18 +113,19 @@ def remote_ledger(ledger, cards, **options):
     return remote
 
 
-class House:
-    """The server and a channel to it; its methods make one call each and return the future answer."""
+class House(Calls):
+    """The server and a channel to it."""
 
-    def __init__(self, *, has_worker=False, **ledger_options):
+    def __init__(self, *, has_worker=False, path=":memory:", **ledger_options):
+        super().__init__()
         self._tasks = set()
-        self._ids = itertools.count(1)
         self._serving = asyncio.Event()
         self._serving.set()
-        self.store = TroubledStore()
+        self.store = TroubledStore(path)
         self.now_us = 1_800_000_000_000_000
         self.ledger = Ledger(self.store, clock_us=lambda: self.now_us, on_health=self._tell_health, **ledger_options)
         self.prices = Prices(self.store, clock_us=lambda: self.now_us)
+        self.sweeper = Sweeper(self.store, self.ledger, clock_us=lambda: self.now_us, holder="house")
         asked = remote_ledger(self.ledger, self.store) if has_worker else self.ledger
         self.server = Server(asked, Sources(new_request_id, self.prices), message_bytes_max=64 * 1024)
 
@@ -128,6 +136,7 @@ class House:
         self.metering = metering_pb2_grpc.MeteringServiceStub(self.channel)
         self.reads = ledger_pb2_grpc.LedgerServiceStub(self.channel)
         self.pricing = pricing_pb2_grpc.PricingServiceStub(self.channel)
+        self.admin = admin_pb2_grpc.AdminServiceStub(self.channel)
         self.health = health_pb2_grpc.HealthStub(self.channel)
         return self
 
@@ -160,56 +169,11 @@ class House:
 
     def send(self, method, request, timeout_seconds=TIMEOUT_SECONDS):
         """Send a request, or bytes that need not be one, to a method named "Check" or "Service/Check"."""
-        service = METERING if method in {"Check", "RecordCost", "RecordFunding", "Batch"} else LEDGER
-        path = f"/{method}" if "/" in method else f"/{service}/{method}"
+        path = f"/{method}" if "/" in method else f"/{_SERVICES.get(method, METERING)}/{method}"
         raw = request if isinstance(request, bytes) else request.SerializeToString()
         return self.channel.unary_unary(path)(raw, timeout=timeout_seconds)
 
-    def use(self, user_id, usage, **more):
-        """Record usage under a request id of its own unless one is given."""
-        fields = {"request_id": f"use-{next(self._ids)}"} | more
-        request = metering_pb2.RecordCostRequest(user_id=user_id, usage=usage, **fields)
-        return self.metering.RecordCost(request, timeout=TIMEOUT_SECONDS)
-
-    def cost(self, user_id="ada", cost_microcents=10, *, timeout_seconds=TIMEOUT_SECONDS, **more):
-        """Record a cost under a request id of its own unless one is given."""
-        fields = {"request_id": f"cost-{next(self._ids)}", "cost_microcents": cost_microcents} | more
-        request = metering_pb2.RecordCostRequest(user_id=user_id, **fields)
-        return self.metering.RecordCost(request, timeout=timeout_seconds)
-
-    def fund(self, user_id="ada", amount_microcents=1_000, **more):
-        """Record funding under a request id of its own unless one is given."""
-        fields = {"request_id": f"fund-{next(self._ids)}"} | more
-        if "update" not in fields:
-            fields["amount_microcents"] = amount_microcents
-        return self.metering.RecordFunding(
-            metering_pb2.RecordFundingRequest(user_id=user_id, **fields), timeout=TIMEOUT_SECONDS
-        )
-
-    def batch(self, *operations):
-        """Send operations in one call."""
-        return self.metering.Batch(metering_pb2.BatchRequest(operations=operations), timeout=TIMEOUT_SECONDS)
-
-    def put(self, *cards, validate_only=False):
-        """Put rate cards."""
-        request = pricing_pb2.PutRateCardRequest(rate_cards=cards, validate_only=validate_only)
-        return self.pricing.PutRateCard(request, timeout=TIMEOUT_SECONDS)
-
-    def quote(self, user_id, usage, meter=""):
-        """Ask what a usage would cost."""
-        request = pricing_pb2.QuoteRequest(user_id=user_id, usage=usage, meter=meter)
-        return self.pricing.Quote(request, timeout=TIMEOUT_SECONDS)
-
-    def check(self, user_id="ada", minimum_microcents=None, usage=None):
-        """Ask whether the user may afford the minimum, or the usage."""
-        request = metering_pb2.CheckRequest(user_id=user_id, minimum_microcents=minimum_microcents, usage=usage)
-        return self.metering.Check(request, timeout=TIMEOUT_SECONDS)
-
-    def list(self, user_id="ada", **more):
-        """Ask for one page of entries."""
-        return self.reads.ListEntries(ledger_pb2.ListEntriesRequest(user_id=user_id, **more), timeout=TIMEOUT_SECONDS)
-
-    async def balance(self, user_id="ada"):
-        """Return the account as it is now."""
-        request = ledger_pb2.GetBalanceRequest(user_id=user_id)
-        return (await self.reads.GetBalance(request, timeout=TIMEOUT_SECONDS)).balance
+    async def after(self, seconds):
+        """Let that much time pass, and end what is due then."""
+        self.now_us += int(seconds * 1_000_000)
+        return await self.sweeper.sweep()

@@ -4,7 +4,7 @@ import itertools
 
 from google.rpc import error_details_pb2
 
-from meterd.v1 import metering_pb2
+from meterd.v1 import metering_pb2, reservation_pb2
 
 _ids = itertools.count(1)
 
@@ -32,6 +32,37 @@ def check(user_id="ada", minimum_microcents=None):
     """Return the operation of a Check."""
     return metering_pb2.Operation(
         check=metering_pb2.CheckRequest(user_id=user_id, minimum_microcents=minimum_microcents)
+    )
+
+
+def reserve(user_id="ada", amount_microcents=100, **fields):
+    """Return the operation of a reservation, under an id of its own unless one is given."""
+    fields = {"request_id": f"operation-{next(_ids)}", "amount_microcents": amount_microcents} | fields
+    return metering_pb2.Operation(reserve=reservation_pb2.ReserveRequest(user_id=user_id, **fields))
+
+
+def capture(reservation_id, cost_microcents=10, *, user_id="ada", **fields):
+    """Return the operation of a capture, under an id of its own unless one is given."""
+    fields = {"request_id": f"operation-{next(_ids)}", "cost_microcents": cost_microcents} | fields
+    return metering_pb2.Operation(
+        capture=reservation_pb2.CaptureRequest(user_id=user_id, reservation_id=reservation_id, **fields)
+    )
+
+
+def release(reservation_id, *, user_id="ada"):
+    """Return the operation of a release, under an id of its own."""
+    return metering_pb2.Operation(
+        release=reservation_pb2.ReleaseRequest(
+            user_id=user_id, reservation_id=reservation_id, request_id=f"operation-{next(_ids)}"
+        )
+    )
+
+
+def extend(reservation_id, *, user_id="ada", **fields):
+    """Return the operation of an extension, under an id of its own."""
+    fields = {"request_id": f"operation-{next(_ids)}"} | fields
+    return metering_pb2.Operation(
+        extend=reservation_pb2.ExtendRequest(user_id=user_id, reservation_id=reservation_id, **fields)
     )
 
 

@@ -5,10 +5,17 @@ import random
 import grpc
 import pytest
 
-from meterd.v1 import ledger_pb2, metering_pb2
+from meterd.v1 import admin_pb2, ledger_pb2, metering_pb2, reservation_pb2
 
 SEEDS = 300
-EXPECTED = {grpc.StatusCode.OK, grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.OUT_OF_RANGE}
+EXPECTED = {
+    grpc.StatusCode.OK,
+    grpc.StatusCode.INVALID_ARGUMENT,
+    grpc.StatusCode.OUT_OF_RANGE,
+    grpc.StatusCode.FAILED_PRECONDITION,  # what is reserved is not there
+    grpc.StatusCode.NOT_FOUND,  # nor are a reservation and an entry of a damaged name
+    grpc.StatusCode.ALREADY_EXISTS,
+}
 LEAKS = ("Traceback", "Error parsing", "Exception", "DecodeError", "google.protobuf", ".py")
 
 WHOLE = {
@@ -21,7 +28,22 @@ WHOLE = {
         overdraft_policy=metering_pb2.OVERDRAFT_POLICY_ALLOW,
         occur_time={"seconds": 1_700_000_000, "nanos": 1_000},
     ),
-    "RecordFunding": metering_pb2.RecordFundingRequest(user_id="ada", amount_microcents=5, labels={"key": "value"}),
+    "RecordFunding": metering_pb2.RecordFundingRequest(
+        user_id="ada",
+        amount_microcents=5,
+        labels={"key": "value"},
+        expire_time={"seconds": 1_900_000_000},
+        priority=-3,
+        label="promotion",
+    ),
+    "Reserve": reservation_pb2.ReserveRequest(
+        user_id="ada", amount_microcents=5, ttl={"seconds": 60}, on_expiry="ON_EXPIRY_CAPTURE_FLOOR", floor_microcents=2
+    ),
+    "Capture": reservation_pb2.CaptureRequest(user_id="ada", reservation_id="r", cost_microcents=5, final=False),
+    "Release": reservation_pb2.ReleaseRequest(user_id="ada", reservation_id="r"),
+    "Extend": reservation_pb2.ExtendRequest(user_id="ada", reservation_id="r", ttl={"seconds": 60}, add_microcents=1),
+    "SetAccountPolicy": admin_pb2.SetAccountPolicyRequest(user_id="ada", credit_limit_microcents=5, unlimited=True),
+    "ReverseEntry": admin_pb2.ReverseEntryRequest(user_id="ada", version=1, amount_microcents=1),
     "GetBalance": ledger_pb2.GetBalanceRequest(user_id="ada"),
     "ListEntries": ledger_pb2.ListEntriesRequest(user_id="ada", page_size=3, order_by="version"),
 }

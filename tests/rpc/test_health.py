@@ -10,11 +10,11 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from meterd_server.errors import StoreUnavailable
 
-from .house import LEDGER, METERING, TIMEOUT_SECONDS, refused
+from .house import ADMIN, LEDGER, METERING, TIMEOUT_SECONDS, refused
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
-SERVICES = ["", METERING, LEDGER]
+SERVICES = ["", METERING, LEDGER, ADMIN]
 
 
 def _check(house, service):
@@ -53,16 +53,16 @@ async def test_a_service_that_is_not_there(house):
 async def test_a_store_that_fails_is_told(house):
     """NOT_SERVING from the store's failure until it is back, while calls get a status; then all is as before."""
     watchers = Watchers(house)
-    assert [SERVING] * 3 == await watchers.read()
+    assert [SERVING] * len(SERVICES) == await watchers.read()
     house.store.may_reopen = False
     house.store.error = StoreUnavailable("broken")
     assert "STORE_UNAVAILABLE" == (await refused(house.cost())).reason
-    assert [NOT_SERVING] * 3 == await watchers.read()
-    assert [NOT_SERVING] * 3 == [(await _check(house, service)).status for service in SERVICES]
+    assert [NOT_SERVING] * len(SERVICES) == await watchers.read()
+    assert [NOT_SERVING] * len(SERVICES) == [(await _check(house, service)).status for service in SERVICES]
     for call in (house.cost(), house.fund(), house.check(), house.list(), house.balance()):
         assert "STORE_UNAVAILABLE" == (await refused(call)).reason
     house.store.may_reopen = True
-    assert [SERVING] * 3 == await watchers.read()
+    assert [SERVING] * len(SERVICES) == await watchers.read()
     assert 1 == (await house.fund()).entry.version
     watchers.hang_up()
 
@@ -70,12 +70,12 @@ async def test_a_store_that_fails_is_told(house):
 async def test_a_server_that_drains_is_told(house):
     """On stopping it is NOT_SERVING at once, refuses new calls, and answers the one under way."""
     watchers = Watchers(house)
-    assert [SERVING] * 3 == await watchers.read()
+    assert [SERVING] * len(SERVICES) == await watchers.read()
     house.store.commits_allowed.clear()
     under_way = asyncio.ensure_future(house.cost())
     await house.store.commit_begun.wait()
     stopping = asyncio.ensure_future(house.server.stop(TIMEOUT_SECONDS))
-    assert [NOT_SERVING] * 3 == await watchers.read()
+    assert [NOT_SERVING] * len(SERVICES) == await watchers.read()
     watchers.hang_up()
     assert grpc.StatusCode.UNAVAILABLE == (await refused(house.cost())).code
     assert not stopping.done()
@@ -99,6 +99,7 @@ async def test_reflection_lists_every_service(house):
         METERING,
         LEDGER,
         "meterd.v1.PricingService",
+        ADMIN,
         "grpc.health.v1.Health",
         "grpc.reflection.v1alpha.ServerReflection",
     } == {service.name for service in answer.list_services_response.service}

@@ -3,7 +3,7 @@
 import grpc
 import pytest
 
-from meterd.v1 import ledger_pb2, metering_pb2
+from meterd.v1 import admin_pb2, ledger_pb2, metering_pb2, reservation_pb2
 
 from .house import refused
 
@@ -13,8 +13,27 @@ METHODS = {
     "RecordFunding": metering_pb2.RecordFundingRequest,
     "GetBalance": ledger_pb2.GetBalanceRequest,
     "ListEntries": ledger_pb2.ListEntriesRequest,
+    "Reserve": reservation_pb2.ReserveRequest,
+    "Capture": reservation_pb2.CaptureRequest,
+    "Release": reservation_pb2.ReleaseRequest,
+    "Extend": reservation_pb2.ExtendRequest,
+    "SetAccountPolicy": admin_pb2.SetAccountPolicyRequest,
+    "ReverseEntry": admin_pb2.ReverseEntryRequest,
 }
-AMOUNTS = {"RecordCost": {"cost_microcents": 1}, "RecordFunding": {"amount_microcents": 1}}
+AMOUNTS = {
+    "RecordCost": {"cost_microcents": 1},
+    "RecordFunding": {"amount_microcents": 1},
+    "Reserve": {"amount_microcents": 1},
+    "Capture": {"reservation_id": "r", "cost_microcents": 1},
+    "Release": {"reservation_id": "r"},
+    "Extend": {"reservation_id": "r", "add_microcents": 1},
+    "SetAccountPolicy": {"frozen": True},
+    "ReverseEntry": {"version": 1},
+}
+CHANGES = [*AMOUNTS]
+LABELLED = ["RecordCost", "RecordFunding", "Reserve", "Capture", "ReverseEntry"]
+NAMED = ["RecordCost", "Reserve"]
+"""Those that take a service."""
 
 LONGEST_USER_IDS = ["u" * 128, "é" * 64, "€" * 42 + "uu", "😀" * 32]
 BAD_USER_IDS = [
@@ -54,7 +73,7 @@ async def test_user_ids_are_not_folded(house):
         assert 1 == (await house.fund(user_id)).entry.version
 
 
-@pytest.mark.parametrize("method", ["RecordCost", "RecordFunding"])
+@pytest.mark.parametrize("method", CHANGES)
 async def test_bad_request_ids(unchanged, method):
     """Longer than 64, or with anything but printable ASCII: refused."""
     for request_id in BAD_REQUEST_IDS:
@@ -75,10 +94,18 @@ async def test_an_empty_request_id_is_made(house):
     assert [1, 2, 3] == [answer.entry.version for answer in answers]
 
 
+@pytest.mark.parametrize("method", ["Capture", "Release", "Extend"])
+async def test_bad_reservation_ids(unchanged, method):
+    """What no request id can be names no reservation, and neither does nothing."""
+    for reservation_id in ["", *BAD_REQUEST_IDS]:
+        assert ["reservation_id"] == await _refused_field(unchanged, method, "reservation_id", reservation_id)
+
+
+@pytest.mark.parametrize("method", NAMED)
 @pytest.mark.parametrize("service", ["s" * 65, "é" * 33, "a\x00", "\x85"])
-async def test_bad_services(unchanged, service):
+async def test_bad_services(unchanged, service, method):
     """A service longer than 64 bytes or with a control character is refused."""
-    assert ["service"] == await _refused_field(unchanged, "RecordCost", "service", service)
+    assert ["service"] == await _refused_field(unchanged, method, "service", service)
 
 
 @pytest.mark.parametrize("service", ["", "s" * 64, "é" * 32, "text to speech"])
@@ -100,7 +127,7 @@ BAD_LABELS = {
 
 
 @pytest.mark.parametrize("labels", BAD_LABELS.values(), ids=BAD_LABELS)
-@pytest.mark.parametrize("method", ["RecordCost", "RecordFunding"])
+@pytest.mark.parametrize("method", LABELLED)
 async def test_bad_labels(unchanged, method, labels):
     """More than 16 labels, or one that is too long, empty or not text: refused."""
     assert ["labels"] == await _refused_field(unchanged, method, "labels", labels)

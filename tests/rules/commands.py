@@ -4,7 +4,17 @@ from itertools import count
 
 from hypothesis import strategies as st
 
-from meterd_server.model import RecordCost, RecordFunding
+from meterd_server.model import (
+    Capture,
+    Extend,
+    GrantTerms,
+    RecordCost,
+    RecordFunding,
+    Release,
+    Reserve,
+    Reverse,
+    SetPolicy,
+)
 
 _numbers = count(1)
 
@@ -27,6 +37,41 @@ def funding(user_id, microcents, request_id=None, **fields):
 def update(user_id, old, new, request_id=None):
     """Return a RecordFunding that says the funded total went from old to new."""
     return funding(user_id, new - old, request_id, expected_funded_microcents=old)
+
+
+def grant(user_id, microcents, expire_time_us, request_id=None, *, priority=0, label=""):
+    """Return a RecordFunding of money that expires."""
+    return funding(user_id, microcents, request_id, grant=GrantTerms(expire_time_us, priority, label))
+
+
+def reserve(user_id, microcents, request_id=None, *, ttl_us=60_000_000, **fields):
+    """Return a Reserve, for a minute unless it says otherwise."""
+    return Reserve(user_id, request_id or f"reserve-{next(_numbers)}", microcents, ttl_us, **fields)
+
+
+def capture(user_id, reservation_id, microcents, request_id=None, **fields):
+    """Return a Capture, the last one unless it says otherwise."""
+    return Capture(user_id, request_id or f"capture-{next(_numbers)}", reservation_id, microcents, **fields)
+
+
+def release(user_id, reservation_id, request_id=None):
+    """Return a Release."""
+    return Release(user_id, request_id or f"release-{next(_numbers)}", reservation_id)
+
+
+def extend(user_id, reservation_id, request_id=None, **fields):
+    """Return an Extend."""
+    return Extend(user_id, request_id or f"extend-{next(_numbers)}", reservation_id, **fields)
+
+
+def reverse(user_id, version, microcents=None, request_id=None, **fields):
+    """Return a Reverse of an entry, of all that is left of it unless it says how much."""
+    return Reverse(user_id, request_id or f"reverse-{next(_numbers)}", version, microcents, **fields)
+
+
+def policy(user_id, request_id=None, **fields):
+    """Return a SetPolicy."""
+    return SetPolicy(user_id, request_id or f"policy-{next(_numbers)}", **fields)
 
 
 def commands(users=("alice", "bob"), request_ids=8, amounts=(0, 1, 5, 100)):

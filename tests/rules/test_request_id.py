@@ -4,7 +4,7 @@ import pytest
 
 from meterd_server.errors import Reason
 from meterd_server.model import Account, Applied, GrantTerms, PricedUsage, RateCardKey, RecordCost, RecordFunding, Usage
-from meterd_server.rules import decide, fingerprint, replay
+from meterd_server.rules import decide, fingerprint, hashed, is_same_request, replay
 
 COST = RecordCost("alice", "r1", 1250, "chat", (("model", "café"), ("tier", "pro")), True, -1_000_000)
 PRICED = PricedUsage(Usage("chat", "large", (("input", 5), ("output", 2))), 12_500_000, RateCardKey("chat", "lar*", 3))
@@ -54,15 +54,23 @@ SAME_ID_OTHER_REQUEST = [
         (UPDATE._replace(labels=(("label", "refund"),)), 8097682634952298124),
     ],
 )
-def test_the_fingerprint_never_changes(command, stored):
-    """Fingerprints stand in files: the same request has this very one in every version of meterd."""
-    assert stored == fingerprint(command)
+def test_the_hash_never_changes(command, stored):
+    """Hashes stand in files: the same request has this very one in every version of meterd."""
+    assert stored == hashed(command)
 
 
+def test_the_fingerprint_of_a_cost_never_changes():
+    """It stands in files, too: 1, or 2 for a cost that was not to overdraw, of costs and usage alike."""
+    assert (1, 2) == tuple(fingerprint(COST._replace(reject_overdraft=strict)) for strict in (False, True))
+    assert (1, 2) == tuple(fingerprint(USE._replace(reject_overdraft=strict)) for strict in (False, True))
+
+
+@pytest.mark.parametrize("stored", [fingerprint, hashed])
 @pytest.mark.parametrize(("command", "change"), SAME_ID_OTHER_REQUEST)
-def test_every_field_of_the_request_counts(command, change):
-    """Under the same id, a request that differs in one field is a different request."""
+def test_every_field_of_the_request_counts(command, change, stored):
+    """Under the same id, a request that differs in one field is a different request; also after an entry of 0.1, a hash."""
     entry = decide(RICH._replace(funded_microcents=1000) if command is UPDATE else RICH, command, 9).entry
+    entry = entry._replace(fingerprint=stored(command))
     outcome = replay(entry, RICH, command._replace(**change))
     assert Reason.REQUEST_ID_REUSED == outcome.reason
     assert "'r1'" in outcome.message
@@ -87,13 +95,17 @@ def test_fields_do_not_run_into_each_other():
     plain = RecordCost("alice", "r1", 5, "ab", (("c", "d"),))
     others = [("a", (("bc", "d"),)), ("ab", (("cd", ""),)), ("ab", (("c", "d"), ("", ""))), ("ab', 'c", (("d", ""),))]
     for service, labels in others:
-        assert fingerprint(plain) != fingerprint(plain._replace(service=service, labels=labels))
+        other = plain._replace(service=service, labels=labels)
+        assert hashed(plain) != hashed(other)
+        assert not is_same_request(decide(RICH, plain, 9).entry, other)
 
 
+@pytest.mark.parametrize("stored", [fingerprint, hashed])
 @pytest.mark.parametrize("command", [COST, USE, FUNDING, UPDATE])
-def test_the_same_request_is_a_replay(command):
+def test_the_same_request_is_a_replay(command, stored):
     """The same request again gets the entry of the first one, and the balance as it is now."""
     entry = decide(RICH._replace(funded_microcents=1000) if command is UPDATE else RICH, command, 9).entry
+    entry = entry._replace(fingerprint=stored(command))
     later = Account("alice", 20, 10, 9999, 77)
     assert Applied(entry, later, replayed=True) == replay(entry, later, command)
 
@@ -117,8 +129,8 @@ def test_a_price_that_changed_is_no_part_of_a_request():
     assert (12, entry) == (-entry.amount_microcents, replay(entry, RICH, dearer).entry)
 
 
-def test_a_fingerprint_fits_an_int64():
-    """A fingerprint is stored as a signed 64-bit integer and uses both signs."""
-    found = [fingerprint(RecordCost("alice", "r", amount)) for amount in range(500)]
+def test_a_hash_fits_an_int64():
+    """A hash is stored as a signed 64-bit integer and uses both signs."""
+    found = [hashed(RecordCost("alice", "r", amount)) for amount in range(500)]
     assert 500 == len(set(found))
     assert -(2**63) <= min(found) < -(2**61) < 2**61 < max(found) < 2**63

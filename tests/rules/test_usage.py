@@ -5,9 +5,9 @@ from random import Random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from meterd_server.model import Account, Applied, PricedUsage, RateCardKey, RecordCost, Usage
+from meterd_server.model import Account, Applied, Check, PricedUsage, RateCardKey, RecordCost, Usage
 from meterd_server.pricing import PICOCENTS_PER_MICROCENT, RateCard
-from meterd_server.rules import decide
+from meterd_server.rules import decide, decide_check
 from rules.commands import cost, funding
 
 KEY = RateCardKey("chat", "", 1)
@@ -56,3 +56,11 @@ def test_a_refused_usage_leaves_the_residue():
     refused = decide(account, used(card, {"a": 1}, 2)._replace(reject_overdraft=True), 2)
     assert ("INSUFFICIENT_FUNDS", 1) == (refused.reason, refused.details["required_microcents"])
     assert 700_000 == account.residue_picocents
+
+
+def test_a_check_of_a_usage_counts_the_residue():
+    """A usage that is affordable by itself is not, when what is owed below a microcent makes the charge one more."""
+    account = Account("alice", 1, 1, 0, 1, 600_000)
+    assert (1, 0) == tuple(
+        decide_check(account, Check("alice", 0, picocents)).shortfall_microcents for picocents in (1_400_000, 1_399_999)
+    )

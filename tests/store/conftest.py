@@ -3,6 +3,7 @@
 import pytest
 
 from store.engines import ENGINES
+from store.special import Counter
 
 
 @pytest.fixture(params=ENGINES, ids=lambda engine: engine.name)
@@ -38,3 +39,12 @@ def durable(engine):
     """Skip engines whose data ends with the store."""
     if not engine.survives_reopening:
         pytest.skip(f"{engine.name} does not survive reopening")
+
+
+@pytest.fixture(params=["one store", "reopened"])
+async def counter(request, engine, open_store):
+    """Return a counter at a store of each engine: one that stays, and one that is opened anew for every batch."""
+    reopens = request.param == "reopened"
+    if reopens and not engine.survives_reopening:
+        pytest.skip(f"{engine.name} does not survive reopening")
+    return Counter(open_store, reopens=reopens)

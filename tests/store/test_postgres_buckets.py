@@ -6,10 +6,11 @@ from collections import Counter
 import asyncpg
 import pytest
 
+from meterd_server.model import Expire, Lapse
 from meterd_server.store.postgres.buckets import BUCKETS, bucket_of
 from meterd_server.store.postgres.engine import PostgresStore
 from meterd_server.store.postgres.statements import make_statements
-from rules.commands import cost, funding, strict_cost, update
+from rules.commands import capture, cost, funding, grant, policy, reserve, reverse, strict_cost, update
 from store.engines import DistributedStore, postgres_url
 
 USERS = [f"user-{number}" for number in range(60)]
@@ -72,6 +73,12 @@ async def test_no_statement_touches_two_buckets(tmp_path):
     refused = [strict_cost(user_id, 999, "s") for user_id in USERS] + [update(user_id, 1, 2, "u") for user_id in USERS]
     for batch in (new, refused, new + refused, [strict_cost("nobody", 1)], new):
         await store.commit(batch, 1)
+    opened = [reserve(user_id, 1, f"r{n}", ttl_us=5) for n in range(3) for user_id in USERS]
+    opened += [grant(user_id, 5, 15, "g") for user_id in USERS] + [policy(user_id, unlimited=True) for user_id in USERS]
+    ended = [capture(user_id, "r0", 1, "e") for user_id in USERS] + [reverse(user_id, 2, 1) for user_id in USERS]
+    ended += [Expire(user_id, "expiry 1", "r1") for user_id in USERS] + [Lapse(user_id) for user_id in USERS]
+    for now_us, batch in ((10, opened), (20, ended), (30, opened + ended)):
+        await store.commit(batch, now_us)
     await store.close()
     statements = make_statements(store._address.schema, distributed=True)
     write_path = {
@@ -80,6 +87,12 @@ async def test_no_statement_touches_two_buckets(tmp_path):
         statements.update_accounts,
         statements.insert_accounts,
         statements.insert_entries,
+        statements.reservations,
+        statements.originals,
+        statements.put_reservations,
+        statements.put_reversals,
+        statements.insert_grants,
+        statements.grants_lapsed,
     }
     assert write_path == {query for transaction in tape.transactions for query, _ in transaction}
     for transaction in tape.transactions:
@@ -92,10 +105,24 @@ async def test_no_statement_touches_two_buckets(tmp_path):
 def test_each_statement_names_its_bucket():
     """Every table in every statement is bound to the bucket $1, and nothing but the arguments is joined to it."""
     statements = make_statements("meterd", distributed=True)
-    for query in (statements.lock, statements.find, statements.update_accounts):
-        (table,) = set(re.findall(r'"meterd"\.(\w+)', query))
-        assert f"{table}.bucket = $1::int2" in query
-    for query in (statements.insert_accounts, statements.insert_entries):
+    for query in (
+        statements.lock,
+        statements.find,
+        statements.update_accounts,
+        statements.reservations,
+        statements.originals,
+        statements.grants_lapsed,
+    ):
+        for table, alias in re.findall(r'"meterd"\.(\w+) AS (\w+)', query):
+            assert f"{alias}.bucket = $1::int2" in query, table
+        assert len(re.findall(r'"meterd"', query)) == len(re.findall(r"bucket = \$1::int2", query))
+    for query in (
+        statements.insert_accounts,
+        statements.insert_entries,
+        statements.put_reservations,
+        statements.put_reversals,
+        statements.insert_grants,
+    ):
         assert "SELECT $1::int2, user_id" in query
     for query in (statements.account, statements.oldest_entries, statements.newest_entries):
         assert "WHERE bucket = $1 AND user_id = $2" in query
@@ -109,7 +136,9 @@ async def test_every_key_begins_with_the_bucket(tmp_path):
     schema = store._address.schema
     connection = await asyncpg.connect(store._address.url)
     indexes = await connection.fetch(
-        "SELECT indexdef FROM pg_indexes WHERE schemaname = $1 AND tablename NOT IN ('meta', 'rate_card')", schema
+        "SELECT indexdef FROM pg_indexes WHERE schemaname = $1 AND indexdef LIKE 'CREATE UNIQUE %'"
+        " AND tablename NOT IN ('meta', 'rate_card', 'lease')",
+        schema,
     )
     sequences = await connection.fetchval("SELECT count(*) FROM pg_sequences WHERE schemaname = $1", schema)
     foreign_keys = await connection.fetchval(
@@ -117,7 +146,7 @@ async def test_every_key_begins_with_the_bucket(tmp_path):
     )
     await connection.close()
     await store.close()
-    assert [True] * 3 == ["(bucket, user_id" in index["indexdef"] for index in indexes]
+    assert [True] * 6 == ["(bucket, user_id" in index["indexdef"] for index in indexes]
     assert (0, 0) == (sequences, foreign_keys)
 
 

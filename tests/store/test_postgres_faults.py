@@ -9,9 +9,9 @@ import pytest
 
 from meterd_server.errors import StoreUnavailable
 from meterd_server.ledger import Ledger
-from meterd_server.model import Applied
+from meterd_server.model import Applied, Lapse
 from meterd_server.store.postgres.engine import PostgresStore
-from rules.commands import cost, funding, strict_cost
+from rules.commands import capture, cost, funding, grant, reserve, strict_cost
 from store.engines import DistributedStore, private_server
 from store.model import entries_of
 from store.proxy import Proxy
@@ -83,6 +83,25 @@ async def test_a_commit_without_an_answer(store, direct, proxy, what, user_id):
     assert [outcomes[0].entry, outcomes[2].entry] == (await entries_of(direct, user_id))[-2:]
     assert outcomes[2].account == await direct.account(user_id)
     assert {"lose": 1, "drop": 2}[what] == proxy.commits
+
+
+@pytest.mark.parametrize("what", ["lose", "drop"])
+async def test_a_commit_of_ids_that_nobody_else_has(store, direct, proxy, what):
+    """Entries under ids that are new, or the daemon's own, are found as well as others if the answer to their COMMIT is lost."""
+    now_us = 1_000_000
+    await store.commit([grant("alice", 10, 2 * now_us), reserve("alice", 50, "r", ttl_us=1)], now_us)
+    due = await direct.due(now_us + 10, 9)
+    proxy.on_commit, proxy.commits = answers(what), 0
+    batch = [*due, cost("alice", 5, "new", request_id_is_new=True), capture("alice", "r", 7), Lapse("alice")]
+    outcomes = await store.commit(batch, 3 * now_us)
+    assert {"lose": 1, "drop": 2}[what] == proxy.commits
+    made = [outcome.entry for outcome in outcomes if isinstance(outcome, Applied) and not outcome.replayed]
+    listed = await entries_of(direct, "alice")
+    assert ["expiry 3", "new", batch[2].request_id] == [entry.request_id for entry in made]
+    assert "lapse 2" == listed[3].request_id
+    assert made == [listed[number] for number in (4, 5, 6)]
+    assert 7 == len(listed)
+    assert outcomes[-1].account == await direct.account("alice")
 
 
 @pytest.mark.parametrize("user_id", ["alice", "somebody new"])
@@ -238,3 +257,30 @@ async def test_connections_cut_at_random_bytes(store, direct, proxy):
     await callers.ledger.stop()
     assert CUTS == proxy.cuts
     await assert_all_is_there(callers, direct)
+
+
+async def test_a_caller_who_leaves_in_the_midst_of_a_commit(store, direct):
+    """A commit that is cancelled is carried through: it is there when the store is closed."""
+    committing = asyncio.ensure_future(store.commit([cost("alice", 5, "r")], 1))
+    await asyncio.sleep(0)  # it has begun; nothing is sent yet
+    committing.cancel()
+    await asyncio.wait([committing])
+    assert committing.cancelled()
+    await store.close()
+    assert ["first", "r"] == [entry.request_id for entry in await entries_of(direct, "alice")]
+
+
+async def test_a_commit_that_failed_fails_the_store(store, direct, monkeypatch):
+    """After a commit that raised, nothing is answered before the store is opened again: what it knew may be untrue."""
+    active = store._active()
+
+    async def fail(*_):
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(active.writer, "commit", fail)
+    with pytest.raises(StoreUnavailable):
+        await store.commit([cost("alice", 5, "r")], 1)
+    with pytest.raises(StoreUnavailable):
+        await store.account("alice")
+    await store.reopen()
+    assert 1 == (await store.account("alice")).version

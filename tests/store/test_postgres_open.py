@@ -9,9 +9,13 @@ import asyncpg
 import pytest
 
 from meterd_server.errors import StartupError, StoreUnavailable
+from meterd_server.model import Account
+from meterd_server.rules import fingerprint
+from meterd_server.store.postgres.buckets import bucket_of
 from meterd_server.store.postgres.engine import PostgresStore
+from meterd_server.store.postgres.schema import migrations
 from meterd_server.store.postgres.statements import SYNCHRONOUS
-from rules.commands import cost
+from rules.commands import cost, reverse
 from store.engines import private_server
 from store.model import entries_of
 
@@ -140,13 +144,60 @@ async def test_a_role_that_may_not_write(role, database, server):
     await store.close()
 
 
+LIKE_CITUS = """
+    CREATE TABLE pg_dist_partition (logicalrelid regclass, partkey text, together text);
+    CREATE FUNCTION create_distributed_table(name regclass, key text, kind text = 'hash', colocate_with text = 'default')
+    RETURNS void LANGUAGE sql AS 'INSERT INTO pg_dist_partition VALUES (name, key, colocate_with)'"""
+
+
+async def test_tables_are_distributed_together(database):
+    """Where the server can, every table of users is distributed by bucket, all together; those that already are, are left."""
+    url = await database()
+    async with connected(url) as connection:
+        await connection.execute(LIKE_CITUS)
+        store = PostgresStore(url)
+        await store.open()
+        assert "account, entry, reservation, reversal, grant_due in meterd" in (await store.distribute())[0]
+        placed = await connection.fetch("SELECT logicalrelid::text, partkey, together FROM pg_dist_partition")
+        names = [row[0] for row in placed]
+        assert [f"meterd.{name}" for name in ("account", "entry", "reservation", "reversal", "grant_due")] == names
+        assert {"bucket"} == {row[1] for row in placed}
+        assert ["default", *[name.replace("meterd.", '"meterd".') for name in names[:-1]]] == [row[2] for row in placed]
+        assert "already" in (await store.distribute())[0]
+        await connection.execute("DELETE FROM pg_dist_partition WHERE logicalrelid::text ~ 'rever'")
+        assert "create_distributed_table: reversal in meterd" in (await store.distribute())[0]
+        await store.close()
+
+
+async def test_tables_of_the_first_schema_are_brought_up_to_date(database):
+    """What was recorded before there were reservations is there afterwards, and is built upon."""
+    url = await database()
+    async with connected(url) as connection:
+        _, first = migrations()[0]
+        await connection.execute(
+            f"CREATE SCHEMA meterd; SET search_path = meterd; {first}; INSERT INTO meta VALUES (1, 1)"
+        )
+        await connection.execute("INSERT INTO account VALUES (1, 0, 5, 7, 0, $1, 'alice')", bucket_of("alice"))
+        await connection.execute(
+            "INSERT INTO entry VALUES (1, -5, -5, $2, 7, NULL, 0, $1, 1, 'alice', 'r', NULL, NULL, NULL)",
+            bucket_of("alice"),
+            fingerprint(cost("alice", 5, "r")),
+        )
+    store = PostgresStore(url)
+    await store.open()
+    assert Account("alice", 1, 0, 5, 7) == await store.account("alice")
+    again, reversed_ = await store.commit([cost("alice", 5, "r"), reverse("alice", 1)], 8)
+    assert (True, 5, 0) == (again.replayed, reversed_.entry.amount_microcents, reversed_.account.balance_microcents)
+    await store.close()
+
+
 async def test_a_newer_schema(database):
     """A database that a newer meterd has changed is not touched."""
     url = await database()
     await open_once(url)
     async with connected(url) as connection:
         await connection.execute("UPDATE meterd.meta SET schema_version = 99")
-    assert "has schema version 99, this meterd knows 1; run the newer meterd" in await refusal(url)
+    assert "has schema version 99, this meterd knows 2; run the newer meterd" in await refusal(url)
 
 
 async def test_a_schema_of_another_application(database):

@@ -6,9 +6,9 @@ import random
 import pytest
 
 from meterd_server.errors import Reason
-from meterd_server.model import Applied
+from meterd_server.model import Applied, EntryKind
 from meterd_server.store.postgres.engine import PostgresStore
-from rules.commands import cost, funding, strict_cost
+from rules.commands import capture, cost, funding, grant, reserve, reverse, strict_cost
 from store.engines import DistributedStore, postgres_url
 from store.model import entries_of
 
@@ -27,14 +27,14 @@ async def daemons(request, tmp_path):
         await store.close()
 
 
-async def send(store, commands, size, rng):
+async def send(store, commands, size, rng, now_us=1):
     """Commit the commands in batches of up to `size`, in an order of its own; return their outcomes by command."""
     mixed = rng.sample(commands, len(commands))
     outcomes = {}
     while mixed:
         batch = mixed[: rng.randint(1, size)]
         del mixed[: len(batch)]
-        outcomes |= dict(zip(batch, await store.commit(batch, 1), strict=True))
+        outcomes |= dict(zip(batch, await store.commit(batch, now_us), strict=True))
     return outcomes
 
 
@@ -130,3 +130,72 @@ async def test_a_refusal_is_not_remembered_by_anyone(daemons):
     (again,) = await daemons[0].commit([strict], 1)
     assert (Reason.INSUFFICIENT_FUNDS, False, True) == (refused.reason, taken.replayed, again.replayed)
     assert taken.entry == again.entry
+
+
+async def test_what_is_due_is_ended_once(daemons):
+    """Daemons that all end what is due, at the same time and while users go on, make one entry for each."""
+    now_us = 1_000_000
+    await daemons[0].commit([funding(user_id, 1000, "f") for user_id in USERS], 1)
+    opened = [
+        reserve(user_id, 10, f"r{n}", ttl_us=1, captures_floor=True, floor_microcents=3)
+        for n in range(5)
+        for user_id in USERS
+    ]
+    await daemons[1].commit(opened + [grant(user_id, 100, now_us) for user_id in USERS], 1)
+
+    async def sweep(store, number):
+        due = await store.due(2 * now_us, 1000)
+        costs = [cost(user_id, 1) for user_id in USERS]
+        return await send(store, [*due, *costs], 20, random.Random(number), 2 * now_us)
+
+    await asyncio.gather(*[sweep(store, number) for number, store in enumerate(daemons)])
+    assert [[]] * DAEMONS == [await store.due(2 * now_us, 10) for store in daemons]
+    await assert_one_ledger(daemons[0], USERS)
+    for user_id in USERS:
+        kinds = [entry.kind for entry in await entries_of(daemons[2], user_id)]
+        assert (5, 1, 4) == tuple(map(kinds.count, (EntryKind.EXPIRY, EntryKind.LAPSE, EntryKind.COST)))
+        account = await daemons[3].account(user_id)
+        assert (1000 - 5 * 3 - 4, 0) == (account.balance_microcents, account.more.held_microcents)
+
+
+async def test_money_is_reserved_once(daemons):
+    """Of reservations that four daemons are asked for at the same time, just so many are made as are covered, and captured once."""
+    await daemons[0].commit([funding(user_id, 10) for user_id in USERS], 1)
+
+    async def spend(store, number):
+        outcomes = await store.commit([reserve(user_id, 2, f"r{number}-{n}") for n in range(5) for user_id in USERS], 1)
+        return [outcome.entry for outcome in outcomes if isinstance(outcome, Applied)]
+
+    made = await asyncio.gather(*[spend(store, number) for number, store in enumerate(daemons)])
+    opened = [entry for entries in made for entry in entries]
+    assert 5 * len(USERS) == len(opened)
+    captures = [capture(entry.user_id, entry.request_id, 2, "c" + entry.request_id) for entry in opened]
+    told = await asyncio.gather(*[send(store, captures, 9, random.Random(n)) for n, store in enumerate(daemons)])
+    for command in captures:
+        assert [False, True, True, True] == sorted(outcomes[command].replayed for outcomes in told)
+    accounts = [await daemons[0].account(user_id) for user_id in USERS]
+    assert {(0, None)} == {(account.balance_microcents, account.more) for account in accounts}
+
+
+async def test_one_entry_is_reversed_once(daemons):
+    """Parts of one entry that four daemons reverse at the same time never come to more than it."""
+    await daemons[0].commit([cost(user_id, 10, "c") for user_id in USERS], 1)
+    batches = [[reverse(user_id, 1, 3) for user_id in USERS] for _ in daemons]
+    told = await asyncio.gather(*[store.commit(batch, 1) for store, batch in zip(daemons, batches, strict=True)])
+    assert 3 * len(USERS) == sum(isinstance(outcome, Applied) for outcomes in told for outcome in outcomes)
+    assert {-1} == {(await daemons[0].account(user_id)).balance_microcents for user_id in USERS}
+    await assert_one_ledger(daemons[0], USERS)
+
+
+async def test_one_daemon_has_the_lease(daemons):
+    """Of four that ask at the same time one gets it, and keeps it while it asks again; when its time is over another one may."""
+    names = [f"daemon-{number}" for number in range(DAEMONS)]
+    held = await asyncio.gather(*[store.lease(name, 60) for store, name in zip(daemons, names, strict=True)])
+    assert [False, False, False, True] == sorted(held)
+    holder = held.index(True)
+    other = (holder + 1) % DAEMONS
+    assert await daemons[holder].lease(names[holder], 60)
+    assert not await daemons[other].lease(names[other], 60)
+    assert await daemons[holder].lease(names[holder], -1)
+    assert await daemons[other].lease(names[other], 60)
+    assert not await daemons[holder].lease(names[holder], 60)

@@ -13,6 +13,7 @@ import pytest
 from meterd_server.store.sqlite import SqliteStore, writer
 from rules.commands import cost, funding, strict_cost
 from store.model import Model, assert_holds, brief
+from store.special import assert_sound, special_command
 
 USERS = [f"user-{number}" for number in range(12)]
 NAME = "meterd.sqlite3"
@@ -182,3 +183,27 @@ async def test_a_killed_process_leaves_no_lock(tmp_path):
     (outcome,) = await store.commit([cost("alice", 5, "r1")], 2)
     assert (True, -5) == (outcome.replayed, outcome.account.balance_microcents)
     await store.close()
+
+
+@pytest.mark.parametrize("replay_entries_max", [0, 3, 50_000])
+@pytest.mark.parametrize("seed", range(4))
+async def test_special_commands_between_crashes(tmp_path, monkeypatch, seed, replay_entries_max):
+    """Reservations, grants, policies and reversals come to the same in a store that keeps crashing and in one that never does."""
+    monkeypatch.setattr(writer, "REPLAY_ENTRIES_MAX", replay_entries_max)
+    dice, now_us = random.Random(seed), 0
+    steady = SqliteStore(":memory:")
+    await steady.open()
+    for number in range(30):
+        store = SqliteStore(tmp_path / f"{number}" / NAME, accounts_max=2)
+        await store.open()
+        batch = [special_command(dice, USERS[:3], now_us) for _ in range(dice.randint(1, 6))]
+        assert await steady.commit(batch, now_us) == await store.commit(batch, now_us)
+        now_us += dice.choice([0, 1, 5])
+        due = await steady.due(now_us, 1000)
+        assert sorted(due) == sorted(await store.due(now_us, 1000))
+        if dice.randrange(2):
+            assert await steady.commit(due, now_us) == await store.commit(due, now_us)
+        await assert_sound(store, USERS[:3])
+        image(tmp_path / f"{number}", tmp_path / f"{number + 1}")
+        await store.close()
+    await steady.close()

@@ -1,9 +1,11 @@
 """Opening a SQLite file: what is refused and with which words, and how the file is set up."""
 
+import asyncio
 import os
 import sqlite3
 import subprocess
 import sys
+import threading
 from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,8 +13,11 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from meterd_server.errors import StartupError
+from meterd_server.model import Account
+from meterd_server.rules import hashed
 from meterd_server.store.sqlite import SqliteStore
-from rules.commands import cost
+from meterd_server.store.sqlite.schema import APPLICATION_ID, migrations
+from rules.commands import cost, reverse
 
 
 async def refusal(path):
@@ -254,3 +259,43 @@ async def test_a_closed_file_is_one_file(path):
     with closing(sqlite3.connect(f"file:{path}?immutable=1", uri=True)) as connection:
         assert [(1, -5)] == connection.execute("SELECT version, balance_microcents FROM entry").fetchall()
         assert [(1, 5)] == connection.execute("SELECT version, spent_microcents FROM account").fetchall()
+
+
+async def test_a_file_of_an_earlier_schema_is_brought_up_to_date(tmp_path):
+    """What was recorded before there were reservations is there afterwards, and is built upon."""
+    path = tmp_path / "meterd.sqlite3"
+    with closing(sqlite3.connect(path)) as connection:
+        for _, sql in migrations()[:2]:
+            connection.executescript(sql)
+        connection.executescript(f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = 2;")
+        connection.execute("INSERT INTO user VALUES (1, 'alice')")
+        connection.execute("INSERT INTO account VALUES (1, 1, 1, 0, 5, 7, 0)")
+        connection.execute(
+            "INSERT INTO entry VALUES (1, 1, 1, 0, 1, -5, -5, 'r', ?, NULL, NULL, NULL, 7, NULL, 0)",
+            (hashed(cost("alice", 5, "r")),),
+        )
+        connection.commit()
+    store = SqliteStore(path)
+    await store.open()
+    assert Account("alice", 1, 0, 5, 7) == await store.account("alice")
+    again, reversed_ = await store.commit([cost("alice", 5, "r"), reverse("alice", 1)], 8)
+    assert (True, 5, 0) == (again.replayed, reversed_.entry.amount_microcents, reversed_.account.balance_microcents)
+    await store.close()
+
+
+@pytest.mark.parametrize("turns", range(1, 6))
+async def test_a_reopening_that_is_cancelled_leaves_nothing_behind(tmp_path, turns):
+    """When a reopening is cancelled, as by a ledger that stops, closing ends every thread: one that is left keeps the process."""
+    before = set(threading.enumerate())
+    store = SqliteStore(tmp_path / "meterd.sqlite3")
+    await store.open()
+    reopening = asyncio.ensure_future(store.reopen())
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    reopening.cancel()
+    await asyncio.wait([reopening])
+    await store.close()
+    for thread in set(threading.enumerate()) - before:
+        if "connection_worker" in thread.name:
+            thread.join(5)
+            assert not thread.is_alive()

@@ -38,8 +38,14 @@ async def test_a_few_callers_do_not_wait(clock, make_script):
     assert [COMPANY_CALLERS_MIN - 1] == _sizes(await script.turn())
 
 
+def _answer(script):
+    for frame in list(script.unanswered):
+        script.answer(frame, error="Overloaded")
+
+
 async def test_many_callers_wait_for_each_other(busy, clock):
-    """A busy worker sends when nobody has come for a step."""
+    """A busy worker whose frames are answered sends when nobody has come for a step."""
+    _answer(busy)
     _submit(busy, 1)
     assert [] == await busy.turn()
     _submit(busy, 2)
@@ -47,6 +53,18 @@ async def test_many_callers_wait_for_each_other(busy, clock):
     assert [] == await busy.turn()
     clock.go_on(STEP_SECONDS)
     assert [3] == _sizes(await busy.turn())
+
+
+async def test_many_callers_wait_for_those_before(busy, clock):
+    """A busy worker goes on waiting, even when nobody comes, while those before are not answered: they may come again."""
+    _submit(busy, 1)
+    sent = []
+    for _ in range(4):
+        sent += await busy.turn()
+        clock.go_on(STEP_SECONDS)
+    assert [] == sent
+    _answer(busy)
+    assert [1] == _sizes(await busy.turn())
 
 
 async def test_the_window_ends(busy, clock):
@@ -80,8 +98,7 @@ async def test_a_look_up_does_not_wait(busy):
 async def test_company_is_forgotten(busy, clock):
     """A caller some time after the others is alone again."""
     clock.go_on(BUSY_SECONDS)
-    for frame in list(busy.unanswered):
-        busy.answer(frame, error="Overloaded")
+    _answer(busy)
     _submit(busy, 1)
     assert [1] == _sizes(await busy.turn())
 
@@ -104,6 +121,5 @@ async def test_stopping_does_not_wait(busy):
     _submit(busy, 1)
     stopping = asyncio.ensure_future(busy.ledger.stop())
     assert [1] == _sizes(await busy.turn())
-    for frame in list(busy.unanswered):
-        busy.answer(frame, error="Overloaded")
+    _answer(busy)
     await stopping

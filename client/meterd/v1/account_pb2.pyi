@@ -504,20 +504,20 @@ class GrantDraw(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     VERSION_FIELD_NUMBER: _builtins.int
-    MICROCENTS_FIELD_NUMBER: _builtins.int
+    DRAWN_MICROCENTS_FIELD_NUMBER: _builtins.int
     version: _builtins.int
     """The version of the grant's funding entry."""
-    microcents: _builtins.int
+    drawn_microcents: _builtins.int
     """What was taken, in microcents; negative: put back."""
     def __init__(
         self,
         *,
         version: _builtins.int = ...,
-        microcents: _builtins.int = ...,
+        drawn_microcents: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["microcents", b"microcents", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["drawn_microcents", b"drawn_microcents", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

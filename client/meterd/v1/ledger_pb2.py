@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from meterd.v1 import account_pb2 as meterd_dot_v1_dot_account__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16meterd/v1/ledger.proto\x12\tmeterd.v1\x1a\x17meterd/v1/account.proto\"$\n\x11GetBalanceRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\"[\n\x12GetBalanceResponse\x12#\n\x07\x62\x61lance\x18\x01 \x01(\x0b\x32\x12.meterd.v1.Balance\x12 \n\x06grants\x18\x02 \x03(\x0b\x32\x10.meterd.v1.Grant\"^\n\x12ListEntriesRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x10\n\x08order_by\x18\x04 \x01(\t\"Q\n\x13ListEntriesResponse\x12!\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x10.meterd.v1.Entry\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xa8\x01\n\rLedgerService\x12I\n\nGetBalance\x12\x1c.meterd.v1.GetBalanceRequest\x1a\x1d.meterd.v1.GetBalanceResponse\x12L\n\x0bListEntries\x12\x1d.meterd.v1.ListEntriesRequest\x1a\x1e.meterd.v1.ListEntriesResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16meterd/v1/ledger.proto\x12\tmeterd.v1\x1a\x17meterd/v1/account.proto\"$\n\x11GetBalanceRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\"[\n\x12GetBalanceResponse\x12#\n\x07\x62\x61lance\x18\x01 \x01(\x0b\x32\x12.meterd.v1.Balance\x12 \n\x06grants\x18\x02 \x03(\x0b\x32\x10.meterd.v1.Grant\"^\n\x12ListEntriesRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x10\n\x08order_by\x18\x04 \x01(\t\"Q\n\x13ListEntriesResponse\x12!\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x10.meterd.v1.Entry\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"<\n\x13ListBalancesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"U\n\x14ListBalancesResponse\x12$\n\x08\x62\x61lances\x18\x01 \x03(\x0b\x32\x12.meterd.v1.Balance\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xf9\x01\n\rLedgerService\x12I\n\nGetBalance\x12\x1c.meterd.v1.GetBalanceRequest\x1a\x1d.meterd.v1.GetBalanceResponse\x12L\n\x0bListEntries\x12\x1d.meterd.v1.ListEntriesRequest\x1a\x1e.meterd.v1.ListEntriesResponse\x12O\n\x0cListBalances\x12\x1e.meterd.v1.ListBalancesRequest\x1a\x1f.meterd.v1.ListBalancesResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,6 +40,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTENTRIESREQUEST']._serialized_end=287
   _globals['_LISTENTRIESRESPONSE']._serialized_start=289
   _globals['_LISTENTRIESRESPONSE']._serialized_end=370
-  _globals['_LEDGERSERVICE']._serialized_start=373
-  _globals['_LEDGERSERVICE']._serialized_end=541
+  _globals['_LISTBALANCESREQUEST']._serialized_start=372
+  _globals['_LISTBALANCESREQUEST']._serialized_end=432
+  _globals['_LISTBALANCESRESPONSE']._serialized_start=434
+  _globals['_LISTBALANCESRESPONSE']._serialized_end=519
+  _globals['_LEDGERSERVICE']._serialized_start=522
+  _globals['_LEDGERSERVICE']._serialized_end=771
 # @@protoc_insertion_point(module_scope)

@@ -45,6 +45,11 @@ class LedgerServiceStub(object):
                 request_serializer=meterd_dot_v1_dot_ledger__pb2.ListEntriesRequest.SerializeToString,
                 response_deserializer=meterd_dot_v1_dot_ledger__pb2.ListEntriesResponse.FromString,
                 _registered_method=True)
+        self.ListBalances = channel.unary_unary(
+                '/meterd.v1.LedgerService/ListBalances',
+                request_serializer=meterd_dot_v1_dot_ledger__pb2.ListBalancesRequest.SerializeToString,
+                response_deserializer=meterd_dot_v1_dot_ledger__pb2.ListBalancesResponse.FromString,
+                _registered_method=True)
 
 
 class LedgerServiceServicer(object):
@@ -67,6 +72,14 @@ class LedgerServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListBalances(self, request, context):
+        """ListBalances answers one page of all users with at least one entry, each with the account as it is now, in an order of the
+        server's own that never changes. A user who was there when the first page was asked for is on one page and one only.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_LedgerServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -79,6 +92,11 @@ def add_LedgerServiceServicer_to_server(servicer, server):
                     servicer.ListEntries,
                     request_deserializer=meterd_dot_v1_dot_ledger__pb2.ListEntriesRequest.FromString,
                     response_serializer=meterd_dot_v1_dot_ledger__pb2.ListEntriesResponse.SerializeToString,
+            ),
+            'ListBalances': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListBalances,
+                    request_deserializer=meterd_dot_v1_dot_ledger__pb2.ListBalancesRequest.FromString,
+                    response_serializer=meterd_dot_v1_dot_ledger__pb2.ListBalancesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -136,6 +154,33 @@ class LedgerService(object):
             '/meterd.v1.LedgerService/ListEntries',
             meterd_dot_v1_dot_ledger__pb2.ListEntriesRequest.SerializeToString,
             meterd_dot_v1_dot_ledger__pb2.ListEntriesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListBalances(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/meterd.v1.LedgerService/ListBalances',
+            meterd_dot_v1_dot_ledger__pb2.ListBalancesRequest.SerializeToString,
+            meterd_dot_v1_dot_ledger__pb2.ListBalancesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -41,6 +41,10 @@ class LedgerServiceStub:
     """ListEntries answers one page of a user's entries, newest first unless asked otherwise. Pages neither skip nor repeat an
     entry while new ones arrive: newest-first pages go back from where the first page began, oldest-first pages catch up.
     """
+    ListBalances: _grpc.UnaryUnaryMultiCallable[_ledger_pb2.ListBalancesRequest, _ledger_pb2.ListBalancesResponse]
+    """ListBalances answers one page of all users with at least one entry, each with the account as it is now, in an order of the
+    server's own that never changes. A user who was there when the first page was asked for is on one page and one only.
+    """
 
 @_typing.type_check_only
 class LedgerServiceAsyncStub(LedgerServiceStub):
@@ -54,6 +58,10 @@ class LedgerServiceAsyncStub(LedgerServiceStub):
     ListEntries: _aio.UnaryUnaryMultiCallable[_ledger_pb2.ListEntriesRequest, _ledger_pb2.ListEntriesResponse]  # type: ignore[assignment]
     """ListEntries answers one page of a user's entries, newest first unless asked otherwise. Pages neither skip nor repeat an
     entry while new ones arrive: newest-first pages go back from where the first page began, oldest-first pages catch up.
+    """
+    ListBalances: _aio.UnaryUnaryMultiCallable[_ledger_pb2.ListBalancesRequest, _ledger_pb2.ListBalancesResponse]  # type: ignore[assignment]
+    """ListBalances answers one page of all users with at least one entry, each with the account as it is now, in an order of the
+    server's own that never changes. A user who was there when the first page was asked for is on one page and one only.
     """
 
 class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -77,6 +85,16 @@ class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_ledger_pb2.ListEntriesResponse, _abc.Awaitable[_ledger_pb2.ListEntriesResponse]]:
         """ListEntries answers one page of a user's entries, newest first unless asked otherwise. Pages neither skip nor repeat an
         entry while new ones arrive: newest-first pages go back from where the first page began, oldest-first pages catch up.
+        """
+
+    @_abc_1.abstractmethod
+    def ListBalances(
+        self,
+        request: _ledger_pb2.ListBalancesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ledger_pb2.ListBalancesResponse, _abc.Awaitable[_ledger_pb2.ListBalancesResponse]]:
+        """ListBalances answers one page of all users with at least one entry, each with the account as it is now, in an order of the
+        server's own that never changes. A user who was there when the first page was asked for is on one page and one only.
         """
 
 def add_LedgerServiceServicer_to_server(servicer: LedgerServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -94,11 +94,11 @@ class CheckResponse(_message.Message):
     SHORTFALL_MICROCENTS_FIELD_NUMBER: _builtins.int
     BALANCE_FIELD_NUMBER: _builtins.int
     allowed: _builtins.bool
-    """True when available >= minimum (inclusive)."""
+    """True when available >= minimum (inclusive), or the account is unlimited; never when it is frozen."""
     available_microcents: _builtins.int
     """balance - held + credit_limit, in microcents; may be negative."""
     shortfall_microcents: _builtins.int
-    """minimum - available when not allowed, in microcents; 0 when allowed."""
+    """minimum - available when that is missing, in microcents; 0 when it is not, and so for a frozen account that has enough."""
     @_builtins.property
     def balance(self) -> _account_pb2.Balance:
         """The account this was decided on."""

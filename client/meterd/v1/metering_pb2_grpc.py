@@ -202,7 +202,7 @@ class MeteringServiceServicer(object):
         report is charged as it comes and answered by what is held for the next: the server refills the slice, or says to stop and why. A
         caller stays within what was granted last. `close` ends the session; a stream that breaks settles what was reported, and
         on_expiry says what becomes of the rest. Errors of the stream as a whole: those of Reserve at the opening; those of Capture for a
-        report, which ends the session.
+        report, which ends the session. After UNAVAILABLE and RESOURCE_EXHAUSTED it is still open: see MeterOpen.request_id.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

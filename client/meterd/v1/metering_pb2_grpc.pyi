@@ -101,7 +101,7 @@ class MeteringServiceStub:
     report is charged as it comes and answered by what is held for the next: the server refills the slice, or says to stop and why. A
     caller stays within what was granted last. `close` ends the session; a stream that breaks settles what was reported, and
     on_expiry says what becomes of the rest. Errors of the stream as a whole: those of Reserve at the opening; those of Capture for a
-    report, which ends the session.
+    report, which ends the session. After UNAVAILABLE and RESOURCE_EXHAUSTED it is still open: see MeterOpen.request_id.
     """
 
 @_typing.type_check_only
@@ -176,7 +176,7 @@ class MeteringServiceAsyncStub(MeteringServiceStub):
     report is charged as it comes and answered by what is held for the next: the server refills the slice, or says to stop and why. A
     caller stays within what was granted last. `close` ends the session; a stream that breaks settles what was reported, and
     on_expiry says what becomes of the rest. Errors of the stream as a whole: those of Reserve at the opening; those of Capture for a
-    report, which ends the session.
+    report, which ends the session. After UNAVAILABLE and RESOURCE_EXHAUSTED it is still open: see MeterOpen.request_id.
     """
 
 class MeteringServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -308,7 +308,7 @@ class MeteringServiceServicer(metaclass=_abc_1.ABCMeta):
         report is charged as it comes and answered by what is held for the next: the server refills the slice, or says to stop and why. A
         caller stays within what was granted last. `close` ends the session; a stream that breaks settles what was reported, and
         on_expiry says what becomes of the rest. Errors of the stream as a whole: those of Reserve at the opening; those of Capture for a
-        report, which ends the session.
+        report, which ends the session. After UNAVAILABLE and RESOURCE_EXHAUSTED it is still open: see MeterOpen.request_id.
         """
 
 def add_MeteringServiceServicer_to_server(servicer: MeteringServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -207,14 +207,14 @@ class QuoteResponse(_message.Message):
     cost_microcents: _builtins.int
     """What the usage would be charged now, in microcents, with the residue that the user carries."""
     allowed: _builtins.bool
-    """True when the user has that much available (inclusive). False without a user."""
+    """True when the user has that much available (inclusive), or is unlimited; never when frozen. False without a user."""
     available_microcents: _builtins.int
     """balance - held + credit_limit, in microcents; may be negative. 0 without a user."""
     shortfall_microcents: _builtins.int
-    """cost - available when not allowed, in microcents; 0 when allowed, and without a user."""
+    """cost - available when that is missing, in microcents; 0 when it is not, and without a user."""
     affordable_units: _builtins.int
     """How many units of `meter` can be used on top of the usage, so that all of it is still allowed: any number up to this one is.
-    0 when the usage alone is too expensive. Unset when no meter was given.
+    0 when the usage alone is too expensive, or the account frozen. Unset when no meter was given.
     """
     @_builtins.property
     def rate_card(self) -> _account_pb2.RateCardKey:

@@ -186,7 +186,9 @@ class CaptureRequest(_message.Message):
     request_id: _builtins.str
     """The idempotency key, as in RecordCostRequest, of this capture."""
     reservation_id: _builtins.str
-    """Which reservation: the request_id of its Reserve. Unknown to this user: RESERVATION_NOT_FOUND."""
+    """Which reservation: the request_id of its Reserve. Empty, or what no request_id can be: INVALID_ARGUMENT; unknown to this user:
+    RESERVATION_NOT_FOUND.
+    """
     cost_microcents: _builtins.int
     """Microcents, 0 to 10^15. Negative: INVALID_ARGUMENT; above: AMOUNT_OUT_OF_RANGE."""
     final: _builtins.bool
@@ -286,7 +288,7 @@ class ReleaseRequest(_message.Message):
     request_id: _builtins.str
     """The idempotency key, as in RecordCostRequest, of this release."""
     reservation_id: _builtins.str
-    """Which reservation."""
+    """Which reservation: as in CaptureRequest."""
     def __init__(
         self,
         *,
@@ -358,7 +360,7 @@ class ExtendRequest(_message.Message):
     request_id: _builtins.str
     """The idempotency key, as in RecordCostRequest, of this extension."""
     reservation_id: _builtins.str
-    """Which reservation."""
+    """Which reservation: as in CaptureRequest."""
     add_microcents: _builtins.int
     """How much more to hold, in microcents, 0 to 10^15. Neither this nor a ttl: INVALID_ARGUMENT."""
     @_builtins.property
@@ -498,23 +500,26 @@ class MeterOpen(_message.Message):
     """1-128 bytes of UTF-8 without control characters; else INVALID_ARGUMENT."""
     request_id: _builtins.str
     """The idempotency key of the session's reservation, and its reservation_id. Empty: the server makes one. One whose reservation is
-    still open goes on with that session; over: RESERVATION_CLOSED.
+    still open, with the same terms, goes on with that session: where the stream ended with UNAVAILABLE or RESOURCE_EXHAUSTED, or the
+    server died. Reports whose answers were lost are sent again under their request_ids. Over: RESERVATION_CLOSED.
     """
     slice_microcents: _builtins.int
     """How much to hold at a time, in microcents, 1 to 10^15: what can be used between two reports."""
     on_expiry: _account_pb2.OnExpiry.ValueType
-    """What becomes of the session's last slice if the stream breaks, or the server does. Default ON_EXPIRY_RELEASE."""
+    """What becomes of the session's last slice if the stream breaks: at once; or the server does, or stops: at the expiry, unless the
+    caller has gone on with the session. Default ON_EXPIRY_RELEASE.
+    """
     floor_microcents: _builtins.int
     """What ON_EXPIRY_CAPTURE_FLOOR charges at least for the session as a whole, in microcents, 0 up to the slice."""
     service: _builtins.str
-    """The metered service, as in RecordCostRequest."""
+    """The metered service, as in RecordCostRequest. The captures of reports are recorded under it."""
     @_builtins.property
     def ttl(self) -> _duration_pb2.Duration:
         """For how long a slice is held without a report, 1 s to 24 h. Unset: 5 minutes. Each report begins it anew."""
 
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """For reports: as in RecordCostRequest."""
+        """For reports: as in RecordCostRequest. The reservation has them, and so have its captures."""
 
     def __init__(
         self,
@@ -661,7 +666,9 @@ Global___MeterGranted: _TypeAlias = MeterGranted  # noqa: Y015
 
 @_typing.final
 class MeterStop(_message.Message):
-    """MeterStop says that the slice could not be refilled."""
+    """MeterStop says that the slice could not be refilled, or must not be used. A report after it is recorded as well, and may be answered
+    with MeterGranted if there is money again.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 

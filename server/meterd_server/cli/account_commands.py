@@ -1,5 +1,6 @@
 """The commands that ask and tell a running daemon about one user: check, charge, fund, balance, entries."""
 
+from datetime import UTC
 from itertools import islice
 from typing import Annotated
 
@@ -7,9 +8,10 @@ import typer
 from rich.text import Text
 
 import meterd
+from meterd_server.cli.entries_output import show_entries
 from meterd_server.cli.exits import Exit
 from meterd_server.cli.money import format_money
-from meterd_server.cli.output import balance_table, format_usage, print_json, say, show, show_entries
+from meterd_server.cli.output import balance_table, format_usage, print_json, say, show
 from meterd_server.cli.session import (
     DEFAULT_ADDRESS,
     DEFAULT_TIMEOUT_SECONDS,
@@ -22,6 +24,7 @@ from meterd_server.cli.session import (
     amount,
     labels,
 )
+from meterd_server.cli.times import moment
 from meterd_server.cli.usage_options import ModelOption, UsageOption, usage_from
 
 UserArgument = Annotated[
@@ -71,7 +74,11 @@ def check(
             Text.assemble(
                 ("denied", "red"),
                 f": {user} has {format_money(result.available_microcents)} available, "
-                f"{format_money(result.shortfall_microcents)} too little",
+                + (
+                    "and is frozen"
+                    if result.balance.frozen
+                    else f"{format_money(result.shortfall_microcents)} too little"
+                ),
             )
         )
     raise typer.Exit(Exit.DONE if result.allowed else Exit.NOT_COVERED)
@@ -148,6 +155,14 @@ def fund(
     new: Annotated[
         str | None, typer.Option("--to", metavar="NEW", help="The new funded total; lower takes money back.")
     ] = None,
+    expires: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="When what is left of AMOUNT lapses: 2027-01-31, with a time, 30d or 12h."),
+    ] = None,
+    priority: Annotated[
+        int, typer.Option(metavar="N", help="With --expires: lower is drawn from first, -1000 to 1000.")
+    ] = 0,
+    grant_label: Annotated[str, typer.Option(metavar="TEXT", help="What the money is called.")] = "",
     label: LabelOption = None,
     request_id: RequestIdOption = None,
     address: AddressOption = DEFAULT_ADDRESS,
@@ -156,7 +171,7 @@ def fund(
 ) -> None:
     """Record money that came in, or a new funded total.
 
-    AMOUNT is added, exactly once per request id.
+    AMOUNT is added, exactly once per request id. With --expires it is a grant, which is drawn from before money without expiry.
 
     --from and --to replace the funded total, if it is OLD; else it exits 3 and says what the total is.
     """
@@ -165,10 +180,22 @@ def fund(
     target = Target(context, address, timeout, as_json)
     if amount_text is not None and old is None and new is None:
         microcents = amount(amount_text, "AMOUNT")
+        expire_time = None if expires is None else moment(expires, "--expires")
         with target.session(key) as client:
-            recorded = client.record_funding(user, microcents, request_id=key, labels=pairs)
-        done = f"funded {user} with {format_money(microcents)}"
+            recorded = client.record_funding(
+                user,
+                microcents,
+                expire_time=expire_time,
+                priority=priority,
+                label=grant_label,
+                request_id=key,
+                labels=pairs,
+            )
+        until = f", until {expire_time.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if expire_time else ""
+        done = f"funded {user} with {format_money(microcents)}{until}"
     elif amount_text is None and old is not None and new is not None:
+        if expires is not None or priority or grant_label:
+            raise typer.BadParameter("goes with an AMOUNT only", param_hint="'--expires'")
         before, after = amount(old, "--from"), amount(new, "--to")
         with target.session(key) as client:
             recorded = client.update_funding(

@@ -6,11 +6,19 @@ from typing import Annotated
 import typer
 
 import meterd
-from meterd_server.cli import account_commands, prices_commands, prices_import
+from meterd_server.cli import (
+    account_commands,
+    admin_commands,
+    ledger_commands,
+    prices_commands,
+    prices_import,
+    reservation_commands,
+)
 from meterd_server.cli.bench import bench
 from meterd_server.cli.db_commands import db_app
 from meterd_server.cli.demo import demo
 from meterd_server.cli.exits import EXIT_HELP
+from meterd_server.cli.export import export
 from meterd_server.cli.quote import quote
 from meterd_server.cli.serve import serve
 
@@ -125,6 +133,28 @@ _add(
     "meterd fund ada 20usd --request-id payment-8812",
     "meterd fund ada 500_000_000",
     "meterd fund ada --from 20usd --to 35usd",
+    "meterd fund ada 5usd --expires 30d --grant-label welcome",
+)
+_add(
+    reservation_commands.reserve,
+    "meterd reserve ada 0.05usd --request-id job-4711",
+    "meterd reserve ada 5_000_000 --ttl 3600 --floor 100_000 --service chat",
+    "meterd reserve ada --service mistral --model mistral-large-latest --usage input_tokens=1_200 --usage output_tokens=1_000",
+)
+_add(
+    reservation_commands.capture,
+    "meterd capture ada job-4711 0.03usd",
+    "meterd capture ada job-4711 10_000 --keep-open",
+    "meterd capture ada job-4711 --service mistral --model mistral-large-latest --usage input_tokens=1_200",
+)
+_add(
+    reservation_commands.release,
+    "meterd release ada job-4711",
+)
+_add(
+    reservation_commands.extend,
+    "meterd extend ada job-4711 --ttl 600",
+    "meterd extend ada job-4711 --add 0.05usd",
 )
 _add(
     account_commands.balance,
@@ -136,6 +166,44 @@ _add(
     "meterd entries ada",
     "meterd entries ada --oldest-first --limit 100",
     "meterd entries ada --all --json | jq -r 'select(.service == \"chat\") | .amount_microcents'",
+)
+_add(
+    ledger_commands.verify,
+    "meterd verify",
+    "meterd verify --db /var/lib/meterd/meterd.sqlite3",
+    "meterd verify --db backup.sqlite3 --json",
+)
+_add(
+    ledger_commands.backup,
+    "meterd backup backup-2026-11-24.sqlite3",
+    "meterd backup --db postgresql://meterd@db/meterd backup.sqlite3 --force",
+)
+_add(
+    ledger_commands.restore,
+    "meterd restore backup.sqlite3 --db /var/lib/meterd/meterd.sqlite3",
+    "meterd restore backup.sqlite3 --db postgresql://meterd@db/meterd",
+)
+_add(
+    export,
+    "meterd export entries.jsonl",
+    "meterd export --user ada --user bob --format csv",
+    "meterd export --db backup.sqlite3 | gzip > entries.jsonl.gz",
+)
+_add(
+    admin_commands.grants,
+    "meterd grants ada",
+    "meterd grants ada --json | jq -r '.grants[] | .left_microcents'",
+)
+_add(
+    admin_commands.policy,
+    "meterd policy ada --credit-limit 10usd",
+    "meterd policy ada --frozen",
+    "meterd policy ada --limited --not-frozen",
+)
+_add(
+    admin_commands.reverse,
+    "meterd reverse ada 17 --label reason=outage --label by=bob",
+    "meterd reverse ada 17 0.05usd",
 )
 _add(
     prices_commands.load,

@@ -1,24 +1,22 @@
 """The commands that prepare a database and move a ledger from one to another. They need no daemon."""
 
-import asyncio
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from meterd_server.cli.bars import Bars
 from meterd_server.cli.exits import Exit
-from meterd_server.cli.output import complain, console, say
-from meterd_server.config import ConfigError, load_settings
-from meterd_server.errors import StartupError, StoreUnavailable
+from meterd_server.cli.offline import DbOption, finished, place_of
+from meterd_server.cli.output import complain, say
+from meterd_server.config import load_settings
+from meterd_server.errors import StartupError
 from meterd_server.store import MovableStore
 from meterd_server.store.engines import make_store, shown
 from meterd_server.store.moving import MoveError, Proof, copy, count_entries, prove
 from meterd_server.store.postgres.address import is_postgres
-
-_T = TypeVar("_T")
 
 db_app = typer.Typer(
     help="Prepare a database, or move a ledger from one to another.", no_args_is_help=True, rich_markup_mode=None
@@ -33,12 +31,7 @@ _EXAMPLES = "\b\nExamples:\n  "
 )
 def init(
     *,
-    db: Annotated[
-        str | None,
-        typer.Option(
-            metavar="PATH|URL", help="The database, as `meterd serve` takes it [METERD_DB].", show_default=False
-        ),
-    ] = None,
+    db: DbOption = None,
     distribute: Annotated[
         bool,
         typer.Option(
@@ -48,12 +41,7 @@ def init(
     ] = False,
 ) -> None:
     """Make the tables, or bring them up to date. `meterd serve` does that by itself, if its role may."""
-    try:
-        place = load_settings({"db": db}).db
-    except ConfigError as error:
-        complain(str(error))
-        raise typer.Exit(Exit.USAGE) from None
-    for sentence in _run(_init(place, distribute)):
+    for sentence in finished(_init(place_of(db), distribute)):
         say(sentence)
 
 
@@ -75,15 +63,11 @@ def move(
     Each of the two is what `meterd serve --db` takes. Stop the daemons first. A move that was interrupted goes on where it
     stopped when it is given again.
     """
-    try:
-        places = [load_settings({"db": place}).db for place in (source, target)]
-    except ConfigError as error:
-        complain(str(error).replace("--db", "FROM or TO"))
-        raise typer.Exit(Exit.USAGE) from None
+    places = [place_of(place, name) for place, name in ((source, "FROM"), (target, "TO"))]
     if not is_postgres(places[0]) and not Path(places[0]).is_file():
         complain(f"there is no file {places[0]}")
         raise typer.Exit(Exit.CANNOT_START)
-    proof = _run(_move(places[0], places[1]))
+    proof = finished(_move(places[0], places[1]))
     say(f"moved {proof.entries:,} entries of {proof.users:,} users from {shown(places[0])} to {shown(places[1])}")
     say(
         f"both hold funded {proof.funded_microcents:,} µ¢, spent {proof.spent_microcents:,} µ¢, and for every user the same"
@@ -111,11 +95,9 @@ async def _move(source_place: str, target_place: str) -> Proof:
     async with AsyncExitStack() as stack:
         source, target = await _opened(stack, source_place), await _opened(stack, target_place)
         total = await count_entries(source)
-        progress = stack.enter_context(_progress())
-        copying = progress.add_task("copying", total=total)
-        await copy(source, target, lambda entries: progress.advance(copying, entries))
-        proving = progress.add_task("proving", total=total)
-        return await prove(source, target, lambda entries: progress.advance(proving, entries))
+        bars = stack.enter_context(Bars())
+        await copy(source, target, bars.bar("copying", total))
+        return await prove(source, target, bars.bar("proving", total))
 
 
 async def _opened(stack: AsyncExitStack, place: str) -> MovableStore:
@@ -123,24 +105,3 @@ async def _opened(stack: AsyncExitStack, place: str) -> MovableStore:
     await store.open()
     stack.push_async_callback(store.close)
     return store
-
-
-def _progress() -> Progress:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    target = console()
-    return Progress(*columns, console=target, disable=not target.is_terminal)
-
-
-def _run(work: Coroutine[None, None, _T]) -> _T:
-    """Run to the end; what cannot be is a line on stderr and an exit code."""
-    try:
-        return asyncio.run(work)
-    except StartupError as error:
-        complain(str(error))
-        raise typer.Exit(Exit.CANNOT_START) from None
-    except MoveError as error:
-        complain(str(error))
-        raise typer.Exit(Exit.CONFLICT) from None
-    except StoreUnavailable:
-        complain("the database failed meanwhile; nothing is lost: give the same command again")
-        raise typer.Exit(Exit.UNREACHABLE) from None

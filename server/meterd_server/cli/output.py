@@ -6,7 +6,7 @@ string, since JavaScript and `jq` lose microcents above 2^53; times are RFC 3339
 
 import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
 from enum import Enum
@@ -21,7 +21,6 @@ import meterd
 from meterd_server.cli.money import format_dollars, format_microcents, format_picocents
 
 _PIPE_COLUMNS = 1_000
-_ENTRIES_TABLE_COLUMNS_MIN = 160
 
 
 def console() -> Console:
@@ -84,6 +83,8 @@ def balance_table(balance: meterd.Balance) -> Table:
             table.add_row(name.replace("_", " "), *money_cells(microcents))
     if balance.unlimited:
         table.add_row("unlimited", "yes")
+    if balance.frozen:
+        table.add_row("frozen", Text("yes", "red"))
     if balance.residue_picocents:
         table.add_row("residue", "", format_picocents(balance.residue_picocents))
     table.add_row("entries", str(balance.version))
@@ -101,55 +102,10 @@ def format_usage(usage: meterd.Usage) -> str:
     return f"{quantities} of {usage.model}" if usage.model else quantities
 
 
-def show_entries(entries: Sequence[meterd.Entry]) -> None:
-    """Print entries in the order given: as a table, or in two lines each where the terminal has no room for one."""
-    if console().width >= _ENTRIES_TABLE_COLUMNS_MIN:
-        show(_entries_table(entries))
-        return
-    for entry in entries:
-        amount, microcents = money_cells(entry.amount_microcents)
-        head = f"{entry.version:>6}  {_recorded(entry)}  {entry.kind.name.lower():<8}"
-        amount.pad_left(max(0, 16 - len(amount)))
-        microcents.pad_left(max(0, 22 - len(microcents)))
-        say(Text.assemble(head, amount, microcents))
-        about = (
-            f"balance {format_dollars(entry.balance_microcents)}",
-            entry.service,
-            _used(entry),
-            _labels(entry),
-            entry.request_id,
-        )
-        say(Text(" " * 8 + "  ".join(part for part in about if part), "dim"))
-
-
-def _entries_table(entries: Sequence[meterd.Entry]) -> Table:
-    numeric = ("version", "amount", "µ¢", "balance after")
-    some_used = any(entry.usage for entry in entries)
-    texts = ("service", *(("used",) if some_used else ()), "labels", "request id")
-    table = new_table("version", "recorded (UTC)", "kind", *numeric[1:], *texts, numeric=numeric)
-    for entry in entries:
-        used = (_used(entry),) if some_used else ()
-        table.add_row(
-            str(entry.version),
-            _recorded(entry),
-            entry.kind.name.lower(),
-            *money_cells(entry.amount_microcents),
-            money_cells(entry.balance_microcents)[0],
-            *(Text(text) for text in (entry.service, *used, _labels(entry), entry.request_id)),
-        )
-    return table
-
-
-def _recorded(entry: meterd.Entry) -> str:
-    return f"{entry.record_time.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
-
-
-def _used(entry: meterd.Entry) -> str:
-    return format_usage(entry.usage) if entry.usage else ""
-
-
-def _labels(entry: meterd.Entry) -> str:
-    return " ".join(f"{key}={value}" for key, value in sorted(entry.labels.items()))
+def format_policy(policy: meterd.AccountPolicy, format_amount: Callable[[int], str]) -> str:
+    """Return a policy for people: `credit limit $10.00000000, frozen`."""
+    words = ("unlimited" if policy.unlimited else "", "frozen" if policy.frozen else "")
+    return ", ".join(filter(None, (f"credit limit {format_amount(policy.credit_limit_microcents)}", *words)))
 
 
 def print_json(value: object) -> None:

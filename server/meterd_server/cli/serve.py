@@ -17,7 +17,7 @@ def _setting(key: str, metavar: str | None = None) -> Any:  # noqa: ANN401 - typ
     default = field.get_default(call_default_factory=True, validated_data={})
     names, shown = flag(key), str(default)
     if isinstance(default, bool):
-        names, shown = f"{flag(key)}/--no-{key}", shown.lower()
+        names, shown = f"{flag(key)}/{flag(f'no_{key}')}", shown.lower()
     help_text = f"{field.description} [{variable(key)}; default: {shown}]"
     return typer.Option(names, metavar=metavar, help=help_text, show_default=False)
 
@@ -44,6 +44,7 @@ def serve(
     max_queued_operations: Annotated[int | None, _setting("max_queued_operations", "N")] = None,
     commit_window_ms: Annotated[float | None, _setting("commit_window_ms", "MS")] = None,
     shutdown_grace_seconds: Annotated[float | None, _setting("shutdown_grace_seconds", "SECONDS")] = None,
+    drift_checks: Annotated[bool | None, _setting("drift_checks")] = None,
     workers: Annotated[int | None, _setting("workers", "N")] = None,
 ) -> None:
     """Run the daemon until SIGTERM or Ctrl-C.

@@ -54,15 +54,20 @@ class Target:
 
     @contextmanager
     def session(self, request_id: str | None = None) -> Iterator[meterd.Client]:
-        """Yield a client; turn its errors into a message on stderr and the exit code.
+        """Yield a client, reporting its errors.
 
         `request_id` is what a person needs to repeat a change whose outcome is unknown; None for a call that changes
         nothing.
         """
         connect: Connect = self.context.obj or _connect
+        with self.reporting(request_id), connect(self.address, self.timeout_seconds) as client:
+            yield client
+
+    @contextmanager
+    def reporting(self, request_id: str | None = None) -> Iterator[None]:
+        """Turn a client's errors into a message on stderr and the exit code."""
         try:
-            with connect(self.address, self.timeout_seconds) as client:
-                yield client
+            yield
         except meterd.Error as error:
             self._report(error, request_id)
             raise typer.Exit(exit_of(error)) from None

@@ -95,6 +95,8 @@ class Extend(NamedTuple):
     ttl_us: int | None = None
     add_microcents: int = 0
     request_id_is_new: bool = False
+    fill_to_microcents: int | None = None
+    """Instead of adding: set aside what is missing to holding this much, or what of it there is. From the daemon itself."""
 
 
 class SetPolicy(NamedTuple):
@@ -126,6 +128,8 @@ class Expire(NamedTuple):
     request_id: str
     reservation_id: str
     request_id_is_new: bool = True
+    at_once_if_expires_us: int | None = None
+    """End it before its time, if that is still this time: nobody has kept it for longer meanwhile."""
 
 
 class Lapse(NamedTuple):

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from google.protobuf.message import Message
     from google.rpc import status_pb2  # type: ignore[import-untyped, unused-ignore]
 
-    from meterd_server.rpc.streams import StreamContext, Streams
+    from meterd_server.rpc.streams import StreamContext
 
     Method = Callable[[Any], Awaitable[Any]]
     LogCall = Callable[[str, str, str, float], None]
@@ -33,6 +33,10 @@ log = logging.getLogger(__name__)
 
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 _INTERNAL = grpc.StatusCode.INTERNAL.value[0]
+
+
+class CallerGone(Exception):  # noqa: N818 -- nothing is wrong here
+    """The caller hung up before it was told that the call is cancelled: there is nobody to answer."""
 
 
 class Context(Protocol):
@@ -51,26 +55,21 @@ def no_log(_method: str, _user: str, _code: str, _duration_seconds: float) -> No
     """A `LogCall` that says nothing."""
 
 
-def service_handler(
-    descriptor: ServiceDescriptor, service: object, log_call: LogCall, streams: Streams
-) -> grpc.GenericRpcHandler:
-    """The gRPC handler of a service whose methods are named as in its descriptor."""
+def service_handler(descriptor: ServiceDescriptor, service: object, log_call: LogCall) -> grpc.GenericRpcHandler:
+    """The gRPC handler of a service whose methods are named as in its descriptor.
+
+    A unary method takes a request and returns its answer; a streaming one takes the call's context and converses over it.
+    """
     return grpc.method_handlers_generic_handler(
         descriptor.full_name,
-        {
-            method.name: _handler(method, getattr(service, method.name), log_call, streams)
-            for method in descriptor.methods
-            if hasattr(service, method.name)  # of the contract's newest methods, those that are built
-        },
+        {method.name: _handler(method, getattr(service, method.name), log_call) for method in descriptor.methods},
     )
 
 
-def _handler(
-    method: MethodDescriptor, call: Method, log_call: LogCall, streams: Streams
-) -> grpc.RpcMethodHandler[Any, Any]:
+def _handler(method: MethodDescriptor, call: Method, log_call: LogCall) -> grpc.RpcMethodHandler[Any, Any]:
     name = f"{method.containing_service.full_name}/{method.name}"
     make = grpc.stream_stream_rpc_method_handler if method.client_streaming else grpc.unary_unary_rpc_method_handler
-    behavior = _streaming(name, call, log_call, streams) if method.client_streaming else _unary(name, call, log_call)
+    behavior = _streaming(name, call, log_call) if method.client_streaming else _unary(name, call, log_call)
     return make(
         behavior,
         request_deserializer=decoder(GetMessageClass(method.input_type)),
@@ -98,15 +97,16 @@ def _unary(
     return handle
 
 
-def _streaming(
-    name: str, call: Method, log_call: LogCall, streams: Streams
-) -> Callable[[object, StreamContext], Awaitable[None]]:
+def _streaming(name: str, call: Method, log_call: LogCall) -> Callable[[object, StreamContext], Awaitable[None]]:
     async def handle(_: object, context: StreamContext) -> None:
         started = time.perf_counter()
         code = "OK"
         try:
-            await streams.conduct(context, call)
+            await call(context)
             return
+        except CallerGone:
+            code = "CANCELLED"
+            raise asyncio.CancelledError from None  # anything else would have gRPC send a status, and log that it cannot
         except (Exception, asyncio.CancelledError) as error:
             code, status = _outcome(error, name, context)
             if status is None:
@@ -128,7 +128,7 @@ async def _answer(call: Method, request: Message | Undecodable) -> Message:
 def _outcome(error: BaseException, name: str, context: Context) -> tuple[str, status_pb2.Status | None]:
     """What a call that raised ends with: the code for the log, and the status; None if the call itself was cancelled."""
     if isinstance(error, asyncio.CancelledError):
-        if _task_is_cancelled():
+        if task_is_cancelled():
             return "DEADLINE_EXCEEDED" if context.time_remaining() == 0 else "CANCELLED", None
         # One of ours that got out: gRPC would send no status for it, and the caller would wait for ever.
         error = StoreUnavailable()
@@ -142,7 +142,7 @@ async def _abort(context: Context, status: status_pb2.Status) -> None:
     await context.abort(_CODES[status.code], status.message, ((DETAILS_KEY, status.SerializeToString()),))
 
 
-def _task_is_cancelled() -> bool:
+def task_is_cancelled() -> bool:
     """Whether it is this call that was cancelled, by its caller or its deadline, rather than something it waited for."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0

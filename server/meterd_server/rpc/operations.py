@@ -8,16 +8,17 @@ long.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from google.rpc import status_pb2  # type: ignore[import-untyped, unused-ignore]
 
-from meterd_server.model import Applied, Checked, RecordCost
+from meterd_server.errors import Overloaded
+from meterd_server.model import Capture, Check, Extend, RecordCost, RecordFunding, Rejection, Release, Reserve
 from meterd_server.rpc import encode, validate
 from meterd_server.rpc.status import RequestError, Violation, from_exception, from_rejection, invalid_argument
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from google.protobuf.internal.containers import RepeatedCompositeFieldContainer
 
@@ -31,6 +32,27 @@ if TYPE_CHECKING:
 OPERATIONS_MAX = 10_000
 
 _AT_A_TIME = 500
+
+_READ: Mapping[str, Callable[[Any, validate.Sources], Command]] = {
+    "check": validate.check,
+    "record_cost": validate.record_cost,
+    "record_funding": validate.record_funding,
+    "reserve": validate.reserve,
+    "capture": validate.capture,
+    "release": validate.release,
+    "extend": validate.extend,
+}
+"""By the name of an operation, which its result has as well."""
+
+_WRITE: Mapping[type[Command], tuple[str, Callable[[Any, Any], None]]] = {
+    Check: ("check", encode.fill_check),
+    RecordCost: ("record_cost", encode.fill_recorded),
+    RecordFunding: ("record_funding", encode.fill_recorded),
+    Reserve: ("reserve", encode.fill_held),
+    Capture: ("capture", encode.fill_held),
+    Release: ("release", encode.fill_held),
+    Extend: ("extend", encode.fill_held),
+}
 
 
 class Work:
@@ -50,6 +72,9 @@ class Work:
             raise RequestError(
                 invalid_argument([Violation("operations", f"has more than {OPERATIONS_MAX} operations")])
             )
+        if self._ledger.is_full():
+            # To check them first would cost as much as carrying out a fifth of them, when there is least to spare.
+            raise Overloaded
         for first in _steps(count):
             if first:
                 await asyncio.sleep(0)
@@ -73,16 +98,11 @@ class Work:
             results.add().status.CopyFrom(status)
 
     def _read(self, operation: metering_pb2.Operation) -> Command | status_pb2.Status:
+        kind = operation.WhichOneof("operation")
+        if kind is None:
+            return invalid_argument([Violation("operation", "is missing, or of a kind that is not known here")])
         try:
-            match operation.WhichOneof("operation"):
-                case "record_cost":
-                    return validate.record_cost(operation.record_cost, self._sources)
-                case "check":
-                    return validate.check(operation.check, self._sources)
-                case "record_funding":
-                    return validate.record_funding(operation.record_funding, self._sources)
-                case _:
-                    return invalid_argument([Violation("operation", "is missing, or of a kind that is not known here")])
+            return _READ[kind](getattr(operation, kind), self._sources)
         except RequestError as error:
             return error.status
 
@@ -98,9 +118,8 @@ def _write(results: Results, plan: Sequence[Command | status_pb2.Status], outcom
             result.status.CopyFrom(step)
             continue
         outcome = next(outcomes)
-        if isinstance(outcome, Applied):
-            encode.fill_recorded(result.record_cost if isinstance(step, RecordCost) else result.record_funding, outcome)
-        elif isinstance(outcome, Checked):
-            encode.fill_check(result.check, outcome)
-        else:
+        if isinstance(outcome, Rejection):
             result.status.CopyFrom(from_rejection(outcome))
+            continue
+        name, fill = _WRITE[type(step)]
+        fill(getattr(result, name), outcome)

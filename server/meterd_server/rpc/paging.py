@@ -12,6 +12,7 @@ PAGE_SIZE_DEFAULT = 100
 PAGE_SIZE_MAX = 1000
 
 _LAYOUT = struct.Struct(">8sq")
+_BINDING_BYTES = 8
 
 
 def page_size(asked: int) -> int:
@@ -34,6 +35,26 @@ def read_token(token: str, user_id: str, order: str) -> int | None:
     except (ValueError, struct.error):
         return None
     return version if version > 0 and binding == _binding(user_id, order, version) else None
+
+
+def make_user_token(user_id: str) -> str:
+    """The token that continues a listing of all users after this one."""
+    raw = user_id.encode()
+    return base64.urlsafe_b64encode(_user_binding(raw) + raw).decode().rstrip("=")
+
+
+def read_user_token(token: str) -> str | None:
+    """The user that the token continues after; None if it is none of `make_user_token`'s."""
+    try:
+        raw = base64.b64decode(token.encode() + b"=" * (-len(token) % 4), altchars=b"-_", validate=True)
+        user_id = raw[_BINDING_BYTES:].decode()
+    except ValueError:
+        return None
+    return user_id if user_id and raw[:_BINDING_BYTES] == _user_binding(user_id.encode()) else None
+
+
+def _user_binding(user_id: bytes) -> bytes:
+    return blake2b(user_id, digest_size=_BINDING_BYTES, person=b"meterd-users").digest()
 
 
 def _binding(user_id: str, order: str, version: int) -> bytes:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from meterd.v1 import pricing_pb2
 from meterd_server import rules
 from meterd_server.errors import Reason
-from meterd_server.model import Check
+from meterd_server.model import OPERATION_MICROCENTS_MAX, Check
 from meterd_server.pricing import CardError, Unrated, affordable_units, charge
 from meterd_server.rpc import encode, rate_cards, validate
 from meterd_server.rpc.paging import make_token, page_size, read_token
@@ -46,7 +46,7 @@ class PricingService:
         account = await self._ledger.account(user_id)
         checked = rules.decide_check(account, Check(user_id, 0, priced.picocents))
         response.cost_microcents = charge(account.residue_picocents, priced.picocents).microcents
-        response.allowed = checked.shortfall_microcents == 0
+        response.allowed = checked.allowed
         response.available_microcents = account.available_microcents
         response.shortfall_microcents = checked.shortfall_microcents
         if request.meter:
@@ -90,10 +90,13 @@ class PricingService:
 
 
 def _affordable(card: RateCard, quantities: Mapping[str, int], meter: str, account: Account, model: str) -> int:
+    policy = account.policy
+    available = OPERATION_MICROCENTS_MAX if policy.unlimited else account.available_microcents
     try:
-        return affordable_units(card, quantities, meter, account.available_microcents, account.residue_picocents)
+        units = affordable_units(card, quantities, meter, available, account.residue_picocents)
     except KeyError as error:
         raise validate.unknown_rate(Unrated(card.service, model, error.args[0])) from error
+    return 0 if policy.frozen else units
 
 
 def _refuse(field: str, description: str) -> RequestError:

@@ -11,12 +11,13 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from meterd.v1 import ledger_pb2, metering_pb2, pricing_pb2
+from meterd.v1 import admin_pb2, ledger_pb2, metering_pb2, pricing_pb2
 from meterd_server.addresses import check_free
 from meterd_server.errors import StartupError
 from meterd_server.rpc.handlers import no_log, service_handler
 from meterd_server.rpc.pricing_servicer import PricingService
-from meterd_server.rpc.servicers import LedgerService, MeteringService
+from meterd_server.rpc.servicers import AdminService, LedgerService, MeteringService
+from meterd_server.rpc.sessions import Sessions
 from meterd_server.rpc.streams import Streams
 
 if TYPE_CHECKING:
@@ -27,7 +28,18 @@ if TYPE_CHECKING:
 METERING = metering_pb2.DESCRIPTOR.services_by_name["MeteringService"]
 LEDGER = ledger_pb2.DESCRIPTOR.services_by_name["LedgerService"]
 PRICING = pricing_pb2.DESCRIPTOR.services_by_name["PricingService"]
-SERVICE_NAMES = (METERING.full_name, LEDGER.full_name, PRICING.full_name)
+ADMIN = admin_pb2.DESCRIPTOR.services_by_name["AdminService"]
+SERVICE_NAMES = (METERING.full_name, LEDGER.full_name, PRICING.full_name, ADMIN.full_name)
+
+DRIFT = "meterd.v1.drift"
+"""A health service of its own: NOT_SERVING when an account was found that does not follow from its entries. Calls go on."""
+
+CALLS_A_CONNECTION_MAX = 1_000
+"""How many calls of one connection may be under way; a caller's gRPC keeps the others back, and they wait there."""
+
+CALLS_WAITING_MAX = 1_500
+"""How many calls wait, over all connections, until this process turns to them: a quarter of a second's work. gRPC turns away the
+others, and some from 1,000 on, unread, with CANCELLED: a call that waits longer is answered when nobody listens any more."""
 
 _STATES = {True: health_pb2.HealthCheckResponse.SERVING, False: health_pb2.HealthCheckResponse.NOT_SERVING}
 
@@ -54,6 +66,8 @@ class Server:
                 ("grpc.so_reuseport", int(reuse_port)),
                 ("grpc.max_receive_message_length", message_bytes_max),
                 ("grpc.max_send_message_length", -1),
+                ("grpc.max_concurrent_streams", CALLS_A_CONNECTION_MAX),
+                ("grpc.server.max_pending_requests_hard_limit", CALLS_WAITING_MAX),
             ]
         )
         self._health = health.aio.HealthServicer()
@@ -62,14 +76,14 @@ class Server:
             (*SERVICE_NAMES, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server
         )
         self._streams = Streams()
+        self._sessions = Sessions(ledger, sources)
         services = {
-            METERING: MeteringService(ledger, sources),
+            METERING: MeteringService(ledger, sources, self._streams, self._sessions),
             LEDGER: LedgerService(ledger),
             PRICING: PricingService(ledger, sources.prices),
+            ADMIN: AdminService(ledger, sources),
         }
-        self._server.add_generic_rpc_handlers(
-            [service_handler(*service, log_call, self._streams) for service in services.items()]
-        )
+        self._server.add_generic_rpc_handlers([service_handler(*service, log_call) for service in services.items()])
 
     async def start(self, address: str) -> str:
         """Listen on HOST:PORT or unix:PATH and serve; the address as it came to be. Raises `StartupError`."""
@@ -86,10 +100,18 @@ class Server:
         for name in ("", *SERVICE_NAMES):
             await self._health.set(name, _STATES[serving])
 
+    async def set_drift(self, found: bool) -> None:
+        """Tell health checks of `DRIFT`, which is unknown before: whether an account was found that differs."""
+        await self._health.set(DRIFT, _STATES[not found])
+
     async def leave(self) -> None:
-        """Say NOT_SERVING from now on, whatever `set_serving` is told, and read no more of the streams that are open."""
+        """Say NOT_SERVING from now on, whatever `set_serving` is told, and read no more of the streams that are open.
+
+        Sessions that broke are settled when this returns.
+        """
         await self._health.enter_graceful_shutdown()
         self._streams.leave()
+        await self._sessions.leave()
 
     async def stop(self, grace_seconds: float) -> None:
         """Leave, refuse new calls, and give the running ones `grace_seconds`."""

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from meterd.v1 import ledger_pb2, metering_pb2
+from meterd.v1 import admin_pb2, ledger_pb2, metering_pb2, reservation_pb2
 from meterd_server import rules
 from meterd_server.errors import Overloaded, StoreUnavailable
-from meterd_server.model import ACCOUNT_MICROCENTS_MAX, Applied, Checked, Outcome
+from meterd_server.model import ACCOUNT_MICROCENTS_MAX
 from meterd_server.rpc import encode, validate
 from meterd_server.rpc.operations import Work
-from meterd_server.rpc.paging import make_token, page_size, read_token
-from meterd_server.rpc.status import RequestError, Violation, from_rejection, invalid_argument
+from meterd_server.rpc.paging import make_token, make_user_token, page_size, read_token, read_user_token
+from meterd_server.rpc.status import RequestError, Violation, applied, invalid_argument
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
     from meterd_server.ledger import AnyLedger
+    from meterd_server.rpc.sessions import Sessions
+    from meterd_server.rpc.streams import StreamContext, Streams
 
 _NEWEST_FIRST = {"": True, "version desc": True, "version": False, "version asc": False}
 
@@ -24,9 +26,11 @@ _NEWEST_FIRST = {"": True, "version desc": True, "version": False, "version asc"
 class MeteringService:
     """meterd.v1.MeteringService."""
 
-    def __init__(self, ledger: AnyLedger, sources: validate.Sources) -> None:
+    def __init__(self, ledger: AnyLedger, sources: validate.Sources, streams: Streams, sessions: Sessions) -> None:
         self._ledger = ledger
         self._sources = sources
+        self._streams = streams
+        self._sessions = sessions
 
     async def Check(self, request: metering_pb2.CheckRequest) -> metering_pb2.CheckResponse:  # noqa: N802 -- the contract's name
         """Whether the user can afford a minimum now."""
@@ -39,7 +43,7 @@ class MeteringService:
         """Record a cost, once."""
         command = validate.record_cost(request, self._sources)
         response = metering_pb2.RecordCostResponse()
-        encode.fill_recorded(response, _applied(await self._ledger.submit(command)))
+        encode.fill_recorded(response, applied(await self._ledger.submit(command)))
         return response
 
     async def RecordFunding(  # noqa: N802
@@ -48,7 +52,35 @@ class MeteringService:
         """Record funding, once."""
         command = validate.record_funding(request, self._sources)
         response = metering_pb2.RecordFundingResponse()
-        encode.fill_recorded(response, _applied(await self._ledger.submit(command)))
+        encode.fill_recorded(response, applied(await self._ledger.submit(command)))
+        return response
+
+    async def Reserve(self, request: reservation_pb2.ReserveRequest) -> reservation_pb2.ReserveResponse:  # noqa: N802
+        """Set money aside, once."""
+        command = validate.reserve(request, self._sources)
+        response = reservation_pb2.ReserveResponse()
+        encode.fill_held(response, applied(await self._ledger.submit(command)))
+        return response
+
+    async def Capture(self, request: reservation_pb2.CaptureRequest) -> reservation_pb2.CaptureResponse:  # noqa: N802
+        """Charge what money was set aside for, once."""
+        command = validate.capture(request, self._sources)
+        response = reservation_pb2.CaptureResponse()
+        encode.fill_held(response, applied(await self._ledger.submit(command)))
+        return response
+
+    async def Release(self, request: reservation_pb2.ReleaseRequest) -> reservation_pb2.ReleaseResponse:  # noqa: N802
+        """End a reservation, once."""
+        command = validate.release(request, self._sources)
+        response = reservation_pb2.ReleaseResponse()
+        encode.fill_held(response, applied(await self._ledger.submit(command)))
+        return response
+
+    async def Extend(self, request: reservation_pb2.ExtendRequest) -> reservation_pb2.ExtendResponse:  # noqa: N802
+        """Keep a reservation for longer, or set more aside, once."""
+        command = validate.extend(request, self._sources)
+        response = reservation_pb2.ExtendResponse()
+        encode.fill_held(response, applied(await self._ledger.submit(command)))
         return response
 
     async def Batch(self, request: metering_pb2.BatchRequest) -> metering_pb2.BatchResponse:  # noqa: N802
@@ -59,7 +91,15 @@ class MeteringService:
         await work.finish(response.results)
         return response
 
-    async def Stream(self, request: metering_pb2.StreamRequest) -> Awaitable[metering_pb2.StreamResponse]:  # noqa: N802
+    async def Stream(self, context: StreamContext) -> None:  # noqa: N802
+        """Carry out one message of many operations after the other."""
+        await self._streams.conduct(context, self._begin)
+
+    async def Meter(self, context: StreamContext) -> None:  # noqa: N802
+        """Charge what is used as it is used, from money that is set aside a slice at a time."""
+        await self._sessions.conduct(context)
+
+    async def _begin(self, request: metering_pb2.StreamRequest) -> Awaitable[metering_pb2.StreamResponse]:
         """Begin one message of a stream; what is returned, awaited, is its answer."""
         work = Work(request.operations, self._ledger, self._sources)
         try:
@@ -93,6 +133,8 @@ class LedgerService:
         account = await self._ledger.account(validate.user_id(request.user_id))
         response = ledger_pb2.GetBalanceResponse()
         encode.fill_balance(response.balance, account)
+        for grant in account.more.grants if account.more else ():
+            encode.fill_grant(response.grants.add(), grant)
         return response
 
     async def ListEntries(self, request: ledger_pb2.ListEntriesRequest) -> ledger_pb2.ListEntriesResponse:  # noqa: N802
@@ -125,13 +167,47 @@ class LedgerService:
             encode.fill_entry(response.entries.add(), row)
         return response
 
+    async def ListBalances(self, request: ledger_pb2.ListBalancesRequest) -> ledger_pb2.ListBalancesResponse:  # noqa: N802
+        """One page of all users."""
+        size = page_size(request.page_size)
+        after = None
+        if request.page_token:
+            after = read_user_token(request.page_token)
+            if after is None:
+                raise _refuse("page_token", "was not made by this method")
+        # One more than asked for tells whether there is a next page.
+        accounts = await self._ledger.users(after, size + 1)
+        page = accounts[:size]
+        response = ledger_pb2.ListBalancesResponse(
+            next_page_token=make_user_token(page[-1].user_id) if len(accounts) > size else ""
+        )
+        for account in page:
+            encode.fill_balance(response.balances.add(), account)
+        return response
 
-def _applied(outcome: Outcome) -> Applied:
-    if isinstance(outcome, Applied):
-        return outcome
-    if isinstance(outcome, Checked):
-        raise TypeError("a change was answered as a Check is")
-    raise RequestError(from_rejection(outcome))
+
+class AdminService:
+    """meterd.v1.AdminService."""
+
+    def __init__(self, ledger: AnyLedger, sources: validate.Sources) -> None:
+        self._ledger = ledger
+        self._sources = sources
+
+    async def SetAccountPolicy(  # noqa: N802
+        self, request: admin_pb2.SetAccountPolicyRequest
+    ) -> admin_pb2.SetAccountPolicyResponse:
+        """Change what an account is allowed, once."""
+        command = validate.set_policy(request, self._sources)
+        response = admin_pb2.SetAccountPolicyResponse()
+        encode.fill_recorded(response, applied(await self._ledger.submit(command)))
+        return response
+
+    async def ReverseEntry(self, request: admin_pb2.ReverseEntryRequest) -> admin_pb2.ReverseEntryResponse:  # noqa: N802
+        """Undo an entry, in part or whole, once."""
+        command = validate.reverse(request, self._sources)
+        response = admin_pb2.ReverseEntryResponse()
+        encode.fill_recorded(response, applied(await self._ledger.submit(command)))
+        return response
 
 
 def _refuse(field: str, description: str) -> RequestError:

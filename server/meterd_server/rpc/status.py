@@ -9,13 +9,14 @@ from google.protobuf import any_pb2, duration_pb2
 from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped, unused-ignore]
 
 from meterd_server.errors import Overloaded, Reason, StoreUnavailable
+from meterd_server.model import Applied, Checked
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from google.protobuf.message import Message
 
-    from meterd_server.model import Rejection
+    from meterd_server.model import Outcome, Rejection
 
 DOMAIN = "meterd"
 DETAILS_KEY = "grpc-status-details-bin"
@@ -43,6 +44,9 @@ CODES: Mapping[Reason, grpc.StatusCode] = {
     Reason.ENTRY_NOT_REVERSIBLE: grpc.StatusCode.FAILED_PRECONDITION,
     Reason.REVERSAL_OVER_ENTRY: grpc.StatusCode.FAILED_PRECONDITION,
 }
+
+_FIELDS = {Reason.FLOOR_OVER_AMOUNT: "floor_microcents", Reason.GRANT_EXPIRED: "expire_time"}
+"""Which field it is that only the rules can find bad."""
 
 _RETRY_OVERLOADED = duration_pb2.Duration(nanos=200_000_000)
 
@@ -77,24 +81,37 @@ def make_status(
     return status
 
 
-def invalid_argument(violations: Sequence[Violation]) -> status_pb2.Status:
+def invalid_argument(
+    violations: Sequence[Violation],
+    reason: Reason = Reason.INVALID_ARGUMENT,
+    metadata: Mapping[str, object] | None = None,
+) -> status_pb2.Status:
     """The status of a request with bad fields: the message says it to people, BadRequest to programs."""
-    return make_status(
-        Reason.INVALID_ARGUMENT,
-        "; ".join(f"{violation.field}: {violation.description}" for violation in violations),
-        None,
-        error_details_pb2.BadRequest(
-            field_violations=[
-                error_details_pb2.BadRequest.FieldViolation(field=violation.field, description=violation.description)
-                for violation in violations
-            ]
-        ),
-    )
+    message = "; ".join(f"{violation.field}: {violation.description}" for violation in violations)
+    return make_status(reason, message, metadata, _bad_request(violations))
 
 
 def from_rejection(rejection: Rejection) -> status_pb2.Status:
-    """The status of what the rules turned down."""
-    return make_status(rejection.reason, rejection.message, rejection.details)
+    """The status of what the rules turned down; where one field is to blame, named as any bad field."""
+    reason, message, details = rejection
+    field = _FIELDS.get(reason)
+    return make_status(reason, message, details, *([_bad_request([Violation(field, message)])] if field else ()))
+
+
+def applied(outcome: Outcome) -> Applied:
+    """What a change came to. Raises `RequestError` if the rules turned it down."""
+    if isinstance(outcome, Applied):
+        return outcome
+    if isinstance(outcome, Checked):
+        raise TypeError("a change was answered as a Check is")
+    raise RequestError(from_rejection(outcome))
+
+
+def _bad_request(violations: Sequence[Violation]) -> error_details_pb2.BadRequest:
+    named = error_details_pb2.BadRequest()
+    for field, description in violations:
+        named.field_violations.add(field=field, description=description)
+    return named
 
 
 def from_exception(error: BaseException) -> status_pb2.Status:

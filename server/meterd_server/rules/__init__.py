@@ -18,7 +18,7 @@ from meterd_server.rules.facts import (
     may_be_recorded,
     needs,
 )
-from meterd_server.rules.fingerprints import fingerprint
+from meterd_server.rules.fingerprints import fingerprint, hashed, is_same_request
 from meterd_server.rules.grants import lapse_request_id
 from meterd_server.rules.reservations import expiry_request_id
 
@@ -37,6 +37,8 @@ __all__ = [
     "decide_check",
     "expiry_request_id",
     "fingerprint",
+    "hashed",
+    "is_same_request",
     "lapse_request_id",
     "may_be_recorded",
     "needs",

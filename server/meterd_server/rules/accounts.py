@@ -82,8 +82,19 @@ def append(account: Account, entry: Entry) -> Applied | Rejection:
         or not -ACCOUNT_MICROCENTS_MAX <= entry.balance_microcents <= ACCOUNT_MICROCENTS_MAX
     ):
         return _OUT_OF_RANGE
-    if more is not None and more.held_microcents > SET_ASIDE_MICROCENTS_MAX:
-        return _HELD_OUT_OF_RANGE
+    if more is not None:
+        if more.held_microcents > SET_ASIDE_MICROCENTS_MAX:
+            return _HELD_OUT_OF_RANGE
+        # A lapse cannot be refused: there has to be room for it from the beginning.
+        may_lapse = sum(grant.left_microcents for grant in more.grants)
+        if (
+            entry.balance_microcents - may_lapse < -ACCOUNT_MICROCENTS_MAX
+            or more.lapsed_microcents + may_lapse > ACCOUNT_MICROCENTS_MAX
+        ):
+            return _OUT_OF_RANGE
+    reservation = entry.more.reservation if entry.more else None
+    if reservation and max(reservation.amount_microcents, reservation.captured_microcents) > ACCOUNT_MICROCENTS_MAX:
+        return _OUT_OF_RANGE
     return Applied(entry, after, replayed=False)
 
 

@@ -24,7 +24,7 @@ from meterd_server.model import (
 from meterd_server.rules.administration import decide_policy, decide_reverse
 from meterd_server.rules.costs import decide_check, decide_cost, decide_funding
 from meterd_server.rules.facts import NO_FACTS, Books
-from meterd_server.rules.fingerprints import fingerprint
+from meterd_server.rules.fingerprints import is_same_request
 from meterd_server.rules.grants import lapse
 from meterd_server.rules.reservations import (
     decide_capture,
@@ -124,7 +124,7 @@ def decide(account: Account, command: Change, now_us: int, books: Books | None =
 
 def replay(entry: Entry, account: Account, command: Change) -> Outcome:
     """The outcome of a command whose request_id was recorded as `entry`: that entry again, if it is the same request."""
-    if entry.fingerprint != fingerprint(command):
+    if not is_same_request(entry, command):
         return Rejection(
             Reason.REQUEST_ID_REUSED,
             f"request_id {command.request_id!r} was used before for a different request (entry version {entry.version})",

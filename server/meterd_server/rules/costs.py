@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from meterd_server.errors import Reason
-from meterd_server.model import GRANTS_MAX, Checked, Entry, EntryKind, EntryMore, Rejection
+from meterd_server.model import (
+    ACCOUNT_MICROCENTS_MAX,
+    GRANTS_MAX,
+    Account,
+    Applied,
+    Checked,
+    Entry,
+    EntryKind,
+    EntryMore,
+    Rejection,
+)
 from meterd_server.pricing import PICOCENTS_PER_MICROCENT, charge
 from meterd_server.rules.accounts import append, next_entry
-from meterd_server.rules.fingerprints import fingerprint
+from meterd_server.rules.fingerprints import COVERED, COVERED_STRICTLY, fingerprint
 from meterd_server.rules.grants import draws_for
 
 if TYPE_CHECKING:
-    from meterd_server.model import Account, Check, Outcome, RecordCost, RecordFunding
+    from collections.abc import Callable
+
+    from meterd_server.model import Check, Outcome, RecordCost, RecordFunding
+
+# Makes a NamedTuple of a tuple in half the time that calling it takes.
+_new: Callable[[Any, tuple[Any, ...]], Any] = tuple.__new__
 
 
 def decide_check(account: Account, command: Check) -> Checked:
@@ -34,32 +49,39 @@ def decide_cost(account: Account, command: RecordCost, now_us: int) -> Outcome:
         cost, residue = divmod(residue + picocents, PICOCENTS_PER_MICROCENT)  # as `charge`, in a third of its time
     if reject_overdraft and (refused := refusal(account, cost)):
         return refused
-    said = None
-    balance = funded - spent - cost
+    record_time_us = now_us if now_us > record_time_us else record_time_us + 1
+    balance, said = funded - spent - cost, None
     if more is not None:
         balance -= more.lapsed_microcents
         if draws := draws_for(account, cost):
             said = EntryMore(draws=draws)
-    return append(
-        account,
-        Entry(
+    entry: Entry = _new(
+        Entry,
+        (
             user_id,
             version + 1,
             EntryKind.COST,
             -cost,
             balance,
             request_id,
-            fingerprint(command),
+            COVERED_STRICTLY if reject_overdraft else COVERED,
             service,
             labels,
             occur_time_us,
-            now_us if now_us > record_time_us else record_time_us + 1,  # as `next_record_time_us`, without the call
+            record_time_us,
             residue,
             usage,
             rate_card,
             said,
         ),
     )
+    spent += cost
+    if said is not None or spent > ACCOUNT_MICROCENTS_MAX or balance < -ACCOUNT_MICROCENTS_MAX:
+        return append(account, entry)
+    # What `append` comes to for most costs, in a third of its time.
+    after = _new(Account, (user_id, version + 1, funded, spent, record_time_us, residue, more))
+    applied: Applied = _new(Applied, (entry, after, False))
+    return applied
 
 
 def decide_funding(account: Account, command: RecordFunding, now_us: int) -> Outcome:

@@ -6,10 +6,10 @@ from hashlib import blake2b
 from struct import Struct
 from typing import TYPE_CHECKING
 
-from meterd_server.model import RecordCost, RecordFunding
+from meterd_server.model import EntryKind, RecordCost, RecordFunding
 
 if TYPE_CHECKING:
-    from meterd_server.model import Change
+    from meterd_server.model import Change, Entry
 
 _INT64 = Struct(">q")
 # A copy is made in half the time of a new one.
@@ -19,11 +19,44 @@ _NOT_ASKED = frozenset(("user_id", "request_id", "request_id_is_new"))
 _REQUIRED = object()
 
 
-def fingerprint(command: Change) -> int:
-    """64 bits that tell this request from a different one under the same request_id.
+COVERED = 1
+"""The fingerprint of a RecordCost whose entry shows all that was asked."""
 
-    They cover what the caller asked, never what came of it, and are stored with the entry: the encoding is part of the file
-    format. `ascii` of a tuple of ints and strings is unambiguous and the same in every Python.
+COVERED_STRICTLY = 2
+"""The same with `reject_overdraft`, the one thing that the entry of a cost does not show."""
+
+
+def fingerprint(command: Change) -> int:
+    """What is stored with an entry to tell its request from a different one under the same request_id: see `is_same_request`.
+
+    The entry of a cost shows what was asked, so hardly anything has to be stored; hashing it would be a fourth of deciding it.
+    """
+    if isinstance(command, RecordCost):
+        return COVERED_STRICTLY if command.reject_overdraft else COVERED
+    return hashed(command)
+
+
+def is_same_request(entry: Entry, command: Change) -> bool:
+    """Whether the command asks for what the entry was made for. The price of usage is no part of it: cards change."""
+    if not isinstance(command, RecordCost) or entry.fingerprint not in (COVERED, COVERED_STRICTLY):
+        return entry.fingerprint == hashed(command)  # costs, too, before they were covered
+    usage = command.priced.usage if command.priced else None
+    return (
+        entry.kind is EntryKind.COST
+        and entry.fingerprint == fingerprint(command)
+        and entry.usage == usage
+        and (usage is not None or entry.amount_microcents == -command.cost_microcents)
+        and entry.service == command.service
+        and entry.labels == command.labels
+        and entry.occur_time_us == command.occur_time_us
+    )
+
+
+def hashed(command: Change) -> int:
+    """64 bits of what the caller asked, never of what came of it.
+
+    They are stored: the encoding is part of the file format. `ascii` of a tuple of ints and strings is unambiguous and the same in
+    every Python.
     """
     asked: tuple[object, ...]
     if isinstance(command, RecordCost):
@@ -39,9 +72,9 @@ def fingerprint(command: Change) -> int:
             asked = (*asked, *grant)
     else:
         asked = _asked(command)
-    hashed = _new_hash()
-    hashed.update(ascii(asked).encode())
-    number: int = _INT64.unpack(hashed.digest())[0]
+    asked_hash = _new_hash()
+    asked_hash.update(ascii(asked).encode())
+    number: int = _INT64.unpack(asked_hash.digest())[0]
     return number
 
 
@@ -53,5 +86,6 @@ def _asked(command: Change) -> tuple[object, ...]:
         if name not in _NOT_ASKED and value != command._field_defaults.get(name, _REQUIRED)
     }
     if priced := fields.pop("priced", None):
-        fields |= priced.usage._asdict()
+        # As one field: what the usage is of may be another service than the one that the caller names.
+        fields["usage"] = tuple(priced.usage)
     return (type(command).__name__.lower(), *fields.items())

@@ -15,7 +15,7 @@ from meterd_server.model import (
     ReservationState,
 )
 from meterd_server.pricing import PICOCENTS_PER_MICROCENT
-from meterd_server.rules.accounts import append, next_entry, next_record_time_us
+from meterd_server.rules.accounts import append, next_entry
 from meterd_server.rules.costs import refusal
 from meterd_server.rules.fingerprints import fingerprint
 from meterd_server.rules.grants import draws_for
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from meterd_server.model import Account, Capture, Entry, Expire, Extend, Outcome, Release, Reserve
 
 _State = ReservationState
+
+_SAME_MOMENT_US = 1_000
+"""So many extensions may fall into one microsecond of the clock."""
 
 
 def expiry_request_id(version: int) -> str:
@@ -47,7 +50,6 @@ def decide_reserve(account: Account, command: Reserve, now_us: int) -> Outcome:
         if not command.allow_partial or refused.reason is Reason.ACCOUNT_FROZEN or account.available_microcents <= 0:
             return refused
         amount = account.available_microcents
-    record_time_us = next_record_time_us(account, now_us)
     usage = command.priced.usage if command.priced else None
     reservation = Reservation(
         command.request_id,
@@ -58,7 +60,7 @@ def decide_reserve(account: Account, command: Reserve, now_us: int) -> Outcome:
         0,
         min(command.floor_microcents, amount),
         command.captures_floor,
-        record_time_us + command.ttl_us,
+        now_us + command.ttl_us,  # not from the record time: after a clock was set back, that is in the future
         service=command.service or (usage.service if usage else ""),
     )
     entry = next_entry(
@@ -140,21 +142,31 @@ def decide_extend(account: Account, command: Extend, found: Reservation | None, 
         return _not_found(command.reservation_id)
     if found.state is not _State.OPEN:
         return _closed(found)
-    added = command.add_microcents
+    added, fill_to = command.add_microcents, command.fill_to_microcents
+    if fill_to is not None:
+        added = max(0, fill_to - found.held_microcents)
     if added and (refused := refusal(account, added)):
-        return refused
+        if fill_to is None or refused.reason is Reason.ACCOUNT_FROZEN:
+            return refused
+        added = max(0, account.available_microcents)
     after = found._replace(
         amount_microcents=found.amount_microcents + added, held_microcents=found.held_microcents + added
     )
     if command.ttl_us is not None:
-        after = after._replace(expire_time_us=next_record_time_us(account, now_us) + command.ttl_us)
+        expire_time_us = now_us + command.ttl_us
+        if fill_to is not None and 0 <= found.expire_time_us - expire_time_us < _SAME_MOMENT_US:
+            # By its expiry a session tells its own slice from that of who went on with it: no two are the same.
+            expire_time_us = found.expire_time_us + 1
+        after = after._replace(expire_time_us=expire_time_us)
     return append(account, _entry(account, now_us, command, EntryKind.EXTENSION, EntryMore(added, after)))
 
 
 def decide_expire(account: Account, command: Expire, found: Reservation | None, now_us: int) -> Outcome:
     """End the reservation if its time is over, charging what is missing to the floor if that was asked for."""
-    if found is None or found.state is not _State.OPEN or found.expire_time_us > now_us:
-        # Somebody else ended or extended it, or the clock was set back.
+    if found is None or found.state is not _State.OPEN:
+        return Checked(account, 0)
+    if found.expire_time_us > now_us and found.expire_time_us != command.at_once_if_expires_us:
+        # Somebody else extended it, or the clock was set back.
         return Checked(account, 0)
     missing = max(0, found.floor_microcents - found.captured_microcents) if found.captures_floor else 0
     after = found._replace(

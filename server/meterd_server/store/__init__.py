@@ -67,6 +67,12 @@ class Store(Protocol):
     ) -> list[Entry]:
         """Up to `limit` entries with after_version < version < before_version, in the order asked for."""
 
+    async def users(self, after: str | None, limit: int) -> list[Account]:
+        """Up to `limit` accounts with at least one entry, in an order of the engine's own that never changes.
+
+        Those that come after the user `after`; None begins with the first.
+        """
+
     async def due(self, now_us: int, limit: int) -> list[Command]:
         """Commands that end what is due at `now_us`, at most `limit`, oldest first: an Expire for a reservation, one Lapse a user.
 
@@ -90,13 +96,7 @@ class Store(Protocol):
 
 
 class MovableStore(Store, Protocol):
-    """What `meterd db move` asks of an engine beyond serving: walk through its users, and take in entries as they are."""
-
-    async def users(self, after: str | None, limit: int) -> list[Account]:
-        """Up to `limit` accounts with at least one entry, in an order of the engine's own that never changes.
-
-        Those that come after the user `after`; None begins with the first.
-        """
+    """What `meterd db move` asks of an engine beyond serving: take in entries as they are."""
 
     async def import_entries(self, entries: Sequence[Entry], accounts: Mapping[str, Account]) -> None:
         """Write entries of another store as they are, in one transaction (PostgreSQL distributed: one a bucket).

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from meterd_server.errors import StartupError
 from meterd_server.store.postgres.address import is_postgres, parse
 from meterd_server.store.sqlite import SqliteStore
+from meterd_server.store.sqlite.snapshot import SqliteSnapshot
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from meterd_server.store import MovableStore
+    from meterd_server.store.reading import Snapshot
 
 
 def make_store(
@@ -24,13 +29,32 @@ def make_store(
         if not nothing_else_to_do:
             return SqliteStore(db, accounts_max=accounts_max)
         return SqliteStore(db, accounts_max=accounts_max, at_once_operations_max=2_000, at_once_seconds_max=0.05)
-    try:
+    with _driver():
         from meterd_server.store.postgres.engine import PostgresStore  # noqa: PLC0415 -- the driver is an extra
+    return PostgresStore(db, connections=connections)
+
+
+def make_snapshot(db: str, *, beside_daemon: bool = False) -> Snapshot:
+    """A snapshot of the store that `db` names, not taken yet: it is when it is opened.
+
+    With `beside_daemon`, a daemon may have the SQLite file; PostgreSQL does not mind either way. Raises `StartupError`.
+    """
+    if not is_postgres(db):
+        return SqliteSnapshot(db, beside_daemon=beside_daemon)
+    with _driver():
+        from meterd_server.store.postgres.snapshot import PostgresSnapshot  # noqa: PLC0415 -- the driver is an extra
+    return PostgresSnapshot(db)
+
+
+@contextmanager
+def _driver() -> Iterator[None]:
+    """Say how to get the driver where it is missing."""
+    try:
+        yield
     except ModuleNotFoundError as error:
         if error.name != "asyncpg":
             raise
         raise StartupError("PostgreSQL needs an extra: pip install 'meterd[server,postgres]'") from None
-    return PostgresStore(db, connections=connections)
 
 
 def shown(db: str) -> str:

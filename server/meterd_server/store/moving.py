@@ -13,17 +13,13 @@ from typing import TYPE_CHECKING, NamedTuple
 from meterd_server.errors import MeterdError
 from meterd_server.model import Account, Entry
 from meterd_server.rules import apply
+from meterd_server.store.reading import ENTRIES_A_PAGE, page_of, pages
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import Callable
 
     from meterd_server.pricing import RateCard
     from meterd_server.store import MovableStore
-
-_USERS_A_PAGE = 64
-_ENTRIES_A_PAGE = 1000
-_NEVER = 2**63 - 1
-"""A version that none reaches."""
 
 _DIGEST_BYTES = 32
 
@@ -45,7 +41,7 @@ class Proof(NamedTuple):
 
 async def count_entries(store: MovableStore) -> int:
     """How many entries a store holds: the sum of the versions."""
-    return sum([account.version async for page in _pages(store) for account in page])
+    return sum([account.version async for page in pages(store) for account in page])
 
 
 async def copy(source: MovableStore, target: MovableStore, advance: Callable[[int], None] = lambda _: None) -> None:
@@ -53,17 +49,17 @@ async def copy(source: MovableStore, target: MovableStore, advance: Callable[[in
 
     Raises `MoveError`, before anything is written, if `target` holds a user that is not the same ledger's.
     """
-    async for page in _pages(target):
+    async for page in pages(target):
         await asyncio.gather(*[_must_go_on_from(source, target, account) for account in page])
     await _copy_rate_cards(source, target)
-    async for page in _pages(source):
+    async for page in pages(source):
         there = await asyncio.gather(*[target.account(account.user_id) for account in page])
         advance(sum(account.version for account in there))
         lacking = [(before, after) for before, after in zip(there, page, strict=True) if before.version < after.version]
-        few = [pair for pair in lacking if pair[1].version - pair[0].version <= _ENTRIES_A_PAGE]
+        few = [pair for pair in lacking if pair[1].version - pair[0].version <= ENTRIES_A_PAGE]
         await _copy_few(source, target, few, advance)
         for before, after in lacking:
-            if after.version - before.version > _ENTRIES_A_PAGE:
+            if after.version - before.version > ENTRIES_A_PAGE:
                 await _copy_many(source, target, before, after, advance)
 
 
@@ -71,7 +67,7 @@ async def prove(source: MovableStore, target: MovableStore, advance: Callable[[i
     """Read everything from both and compare. Raises `MoveError` at the first difference."""
     users = entries = funded = spent = 0
     sums = [0, 0]
-    async for page in _pages(source):
+    async for page in pages(source):
         digests = await asyncio.gather(*[_compare(source, target, account) for account in page])
         for account, pair in zip(page, digests, strict=True):
             users, entries = users + 1, entries + account.version
@@ -80,28 +76,11 @@ async def prove(source: MovableStore, target: MovableStore, advance: Callable[[i
         advance(sum(account.version for account in page))
     if await _cards_by_key(source) != await _cards_by_key(target):
         raise MoveError("the rate cards are not the same in both")
-    there = sum([len(page) async for page in _pages(target)])
+    there = sum([len(page) async for page in pages(target)])
     ours, theirs = (f"{total % 256**_DIGEST_BYTES:064x}" for total in sums)
     if (users, ours) != (there, theirs):
         raise MoveError(f"FROM has {users} users with digest {ours}, TO has {there} with {theirs}")
     return Proof(users, entries, funded, spent, ours)
-
-
-async def _pages(store: MovableStore) -> AsyncIterator[list[Account]]:
-    after = None
-    while page := await store.users(after, _USERS_A_PAGE):
-        yield page
-        after = page[-1].user_id
-
-
-async def _page(store: MovableStore, user_id: str, after_version: int, before_version: int = _NEVER) -> list[Entry]:
-    return await store.entries(
-        user_id,
-        after_version=after_version,
-        before_version=before_version,
-        newest_first=False,
-        limit=_ENTRIES_A_PAGE,
-    )
 
 
 async def _copy_rate_cards(source: MovableStore, target: MovableStore) -> None:
@@ -119,8 +98,8 @@ async def _cards_by_key(store: MovableStore) -> dict[tuple[str, str, int], RateC
 async def _must_go_on_from(source: MovableStore, target: MovableStore, there: Account) -> None:
     """What the target has of a user is the beginning of what the source has, as far as the last entry can tell."""
     version = there.version
-    ours = await _page(source, there.user_id, version - 1, version + 1)
-    if not ours or ours != await _page(target, there.user_id, version - 1, version + 1):
+    ours = await page_of(source, there.user_id, version - 1, version + 1)
+    if not ours or ours != await page_of(target, there.user_id, version - 1, version + 1):
         raise MoveError(
             f"TO holds entry {version} of {there.user_id!r}, which is not FROM's: TO must be empty, or hold an earlier part of FROM"
         )
@@ -130,13 +109,13 @@ async def _copy_few(
     source: MovableStore, target: MovableStore, lacking: list[tuple[Account, Account]], advance: Callable[[int], None]
 ) -> None:
     """Take over users who lack a page or less: several of them in one transaction."""
-    read = await asyncio.gather(*[_page(source, after.user_id, before.version) for before, after in lacking])
+    read = await asyncio.gather(*[page_of(source, after.user_id, before.version) for before, after in lacking])
     entries: list[Entry] = []
     accounts: dict[str, Account] = {}
     for (before, after), more in zip(lacking, read, strict=True):
         accounts[after.user_id] = _folded(before, more, after)
         entries += more
-        if len(entries) >= _ENTRIES_A_PAGE:
+        if len(entries) >= ENTRIES_A_PAGE:
             await target.import_entries(entries, accounts)
             advance(len(entries))
             entries, accounts = [], {}
@@ -151,7 +130,7 @@ async def _copy_many(
     """Take over one user a page at a time."""
     account = before
     while account.version < after.version:
-        entries = await _page(source, after.user_id, account.version)
+        entries = await page_of(source, after.user_id, account.version)
         account = _folded(account, entries, after)
         await target.import_entries(entries, {after.user_id: account})
         advance(len(entries))
@@ -177,7 +156,7 @@ async def _compare(source: MovableStore, target: MovableStore, account: Account)
         )
     hashes = [blake2b(digest_size=_DIGEST_BYTES), blake2b(digest_size=_DIGEST_BYTES)]
     while version < account.version:
-        pages = await asyncio.gather(_page(source, user_id, version), _page(target, user_id, version))
+        pages = await asyncio.gather(page_of(source, user_id, version), page_of(target, user_id, version))
         if pages[0] != pages[1]:
             raise MoveError(f"the entries of {user_id!r} after version {version} are not the same in both")
         if not pages[0]:

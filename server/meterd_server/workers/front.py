@@ -68,6 +68,7 @@ class _Worker:
         self._server: Server | None = None
         self._ledger: RemoteLedger | None = None
         self._serving = True
+        self._drift: bool | None = None
 
     async def serve(self, settings: Settings, call_log: CallLog | None) -> None:
         """Serve where `settings` say, and tell the ledger's process of it, until it says LEAVE."""
@@ -93,6 +94,8 @@ class _Worker:
             return
         self._server = server
         await server.set_serving(self._serving)
+        if self._drift is not None:
+            await server.set_drift(self._drift)
         collect_garbage_rarely()
         self.link.send((ToLedger.READY,))
         await self._leaving.wait()
@@ -107,6 +110,10 @@ class _Worker:
                 self._serving = serving
                 if self._server:
                     self._background.run(self._server.set_serving(serving))
+            case (ToWorker.DRIFT, found):
+                self._drift = found
+                if self._server:
+                    self._background.run(self._server.set_drift(found))
             case (ToWorker.LEAVE,):
                 self._leaving.set()
             case (ToWorker.SETTINGS, values):

@@ -45,6 +45,8 @@ class LedgerEnd:
                 self._read(number, self._accounts(user_ids))
             case (ToLedger.ENTRIES, number, user_id, options):
                 self._read(number, self._entries(user_id, options))
+            case (ToLedger.USERS, number, after, limit):
+                self._read(number, self._users(after, limit))
             case (ToLedger.CARDS, number):
                 self._read(number, self._rate_cards())
             case (ToLedger.CARD_COUNT, number):
@@ -90,6 +92,9 @@ class LedgerEnd:
 
     async def _accounts(self, user_ids: Sequence[str]) -> list[tuple[Any, ...]]:
         return [pack_account(await self._ledger.account(user_id)) for user_id in user_ids]
+
+    async def _users(self, after: str | None, limit: int) -> list[tuple[Any, ...]]:
+        return [pack_account(account) for account in await self._ledger.users(after, limit)]
 
     async def _rate_cards(self) -> list[str]:
         return [card_to_json(card) for card in await self._cards.rate_cards()]

@@ -35,6 +35,8 @@ class ToWorker(IntEnum):
     """(): take no more calls, finish those under way, end."""
     ANSWER = 4
     """(number, error or None, what was asked for)."""
+    DRIFT = 5
+    """(found): whether an account was found that does not follow from its entries."""
 
 
 class ToLedger(IntEnum):
@@ -56,6 +58,8 @@ class ToLedger(IntEnum):
     """(number)."""
     ADD_CARDS = 8
     """(number, cards as JSON)."""
+    USERS = 9
+    """(number, user id to come after or None, how many)."""
 
 
 def encode(frame: Frame) -> bytes:

@@ -40,6 +40,7 @@ class Workers:
         self._ledger = ledger
         self._cards = cards
         self._serving = True
+        self._drift: bool | None = None
         self._children: dict[int, Child] = {}
         self._keepers: list[asyncio.Task[None]] = []
         self._reserved: Reserved | None = None
@@ -67,6 +68,12 @@ class Workers:
         for child in self._children.values():
             child.send((ToWorker.HEALTH, serving))
 
+    def set_drift(self, found: bool) -> None:
+        """Tell health checks of drift, in every worker."""
+        self._drift = found
+        for child in self._children.values():
+            child.send((ToWorker.DRIFT, found))
+
     async def stop(self) -> None:
         """Have every worker answer what it has taken, within the grace, and end."""
         for keeper in self._keepers:
@@ -79,6 +86,8 @@ class Workers:
         child = self._children[number] = await Child.start(self._settings, self._ledger, self._cards)
         if not self._serving:
             child.send((ToWorker.HEALTH, False))
+        if self._drift is not None:
+            child.send((ToWorker.DRIFT, self._drift))
         return child
 
     async def _keep(self, number: int) -> None:

@@ -57,6 +57,7 @@ class RemoteLedger:
         self._waiting_operations = 0
         self._lookups: list[tuple[str, asyncio.Future[Account]]] = []
         self._sent: dict[int, tuple[int, Sequence[asyncio.Future[Any]], Read]] = {}
+        self._committing: set[int] = set()
         self._unanswered = 0
         self._busy_until_seconds = 0.0
         self._probe_after_seconds = 0.0
@@ -71,6 +72,10 @@ class RemoteLedger:
     def submit_all(self, commands: Sequence[Command]) -> asyncio.Future[list[Outcome]]:
         """See `Ledger.submit_all`."""
         return self._put(commands, alone=False)
+
+    def is_full(self) -> bool:
+        """See `Ledger.is_full`."""
+        return self._unanswered >= self._unanswered_max
 
     async def account(self, user_id: str) -> Account:
         """See `Ledger.account`: it is the ledger's process that looks, after this was called."""
@@ -95,6 +100,10 @@ class RemoteLedger:
         }
         self._ask(1, [answer], partial(_read_entries, answer), ToLedger.ENTRIES, user_id, options)
         return await answer
+
+    async def users(self, after: str | None, limit: int) -> list[Account]:
+        """See `Ledger.users`."""
+        return [*map(unpack_account, await self._asked(ToLedger.USERS, after, limit))]
 
     async def rate_cards(self) -> list[RateCard]:
         """See `Store.rate_cards`."""
@@ -126,6 +135,7 @@ class RemoteLedger:
     def answered(self, number: int, error: str | None, body: Any) -> None:  # noqa: ANN401 -- what it is, was asked
         """Take an answer of the ledger's process to those who wait for it."""
         operations, answers, read = self._sent.pop(number)
+        self._committing.discard(number)
         self._unanswered -= operations
         if not self._sent:
             self._all_answered.set()
@@ -154,11 +164,14 @@ class RemoteLedger:
         self._unanswered += operations
 
     def _gather(self, before: int, ends_seconds: float) -> None:
-        """Send what waits, unless many are expected and have kept coming since there were as many as `before`."""
+        """Send what waits, unless many are expected and more may come.
+
+        They may while those sent before are not answered, and when some have come since there were as many as `before`.
+        """
         now = self._loop.time()
         if (
             now < min(self._busy_until_seconds, ends_seconds)
-            and before < len(self._waiters)
+            and (before < len(self._waiters) or self._committing)
             and self._waiting_operations < BATCH_OPERATIONS_MAX
             and not self._stopping
         ):
@@ -167,7 +180,7 @@ class RemoteLedger:
             return
         if len(self._waiters) >= COMPANY_CALLERS_MIN:
             self._busy_until_seconds = now + BUSY_SECONDS
-        elif self._sent and now >= self._probe_after_seconds:
+        elif self._committing and now >= self._probe_after_seconds:
             # Those before were not answered yet: there may be many callers, who come one by one. Wait once and see.
             self._busy_until_seconds = now + GATHER_STEP_SECONDS
             self._probe_after_seconds = now + PROBE_SECONDS
@@ -199,19 +212,21 @@ class RemoteLedger:
         commands = [command for waiter in kept for command in waiter.commands]
         self._unanswered -= operations - len(commands)
         if kept:
-            self._ask(
+            number = self._ask(
                 len(commands),
                 [waiter.answer for waiter in kept],
                 partial(_read_outcomes, kept, commands),
                 ToLedger.COMMIT,
                 pack_commands(commands),
             )
+            self._committing.add(number)
 
-    def _ask(self, operations: int, answers: Sequence[asyncio.Future[Any]], read: Read, *frame: Any) -> None:  # noqa: ANN401
+    def _ask(self, operations: int, answers: Sequence[asyncio.Future[Any]], read: Read, *frame: Any) -> int:  # noqa: ANN401
         number = next(self._numbers)
         self._sent[number] = (operations, answers, read)
         self._all_answered.clear()
         self._send((frame[0], number, *frame[1:]))
+        return number
 
 
 def _read_outcomes(waiters: Sequence[Waiter], commands: Sequence[Command], rows: list[tuple[Any, ...]]) -> None:

@@ -26,8 +26,10 @@ def demo(
 ) -> None:
     """Show it all with a real daemon, in seconds.
 
-    Three users use three services at once, and are charged what the rate cards say; one runs out, one call is sent twice, and every
-    microcent is accounted for. Exits 0 when it all adds up and the daemon stopped in good order, 1 when not.
+    Three users use three services at once, and are charged what the rate cards say; one runs out, one call is sent twice, money is
+    held before it is spent, and every microcent is accounted for.
+
+    Exits 0 when it all adds up and the daemon stopped in good order, 1 when not.
     """
     with tempfile.TemporaryDirectory(prefix="meterd-demo-") as folder:
         log = Path(folder) / "daemon.log"
@@ -54,7 +56,8 @@ async def _demo(db: str, log: Path) -> None:
             story = await play(client)
             seconds = time.perf_counter() - began
             accounts = await audit.read_back(client, story.users)
-    say(f"{len(story.users)} users at once: {story.records} changes, each durable when answered, in {seconds:.2f} s.\n")
+    changes = sum(len(account.entries) for account in accounts)
+    say(f"{len(story.users)} users at once: {changes} changes, each durable when answered, in {seconds:.2f} s.\n")
     show(report.charges_table(accounts))
     show(report.balances_table(accounts))
     if wrong := [problem for account in accounts for problem in audit.problems(account)]:

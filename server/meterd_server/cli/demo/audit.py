@@ -7,6 +7,9 @@ import meterd
 from meterd_server.cli.demo.services import cards
 from meterd_server.cli.money import PICOCENTS_PER_MICROCENT
 
+CHARGES = (meterd.EntryKind.COST, meterd.EntryKind.CAPTURE)
+"""The entries that take money for use."""
+
 
 @dataclass(frozen=True)
 class Account:
@@ -31,11 +34,12 @@ def problems(account: Account) -> list[str]:
     """Return what does not add up, to the microcent; empty when all of it does."""
     balance, entries = account.balance, account.entries
     funded = sum(entry.amount_microcents for entry in entries if entry.kind == meterd.EntryKind.FUNDING)
-    spent = -sum(entry.amount_microcents for entry in entries if entry.kind == meterd.EntryKind.COST)
+    spent = -sum(entry.amount_microcents for entry in entries if entry.kind in CHARGES)
     compared = [
         ("funded", balance.funded_microcents, funded),
         ("spent", balance.spent_microcents, spent),
         ("balance", balance.balance_microcents, funded - spent),
+        ("held", balance.held_microcents, sum(entry.held_microcents for entry in entries)),
         ("number of entries", balance.version, len(entries)),
     ]
     running = owed_picocents = 0
@@ -45,7 +49,7 @@ def problems(account: Account) -> list[str]:
             (f"version of entry {number}", entry.version, number),
             (f"balance after entry {number}", entry.balance_microcents, running),
         ]
-        if entry.kind == meterd.EntryKind.COST:
+        if entry.kind in CHARGES:
             # What is less than a microcent is carried to the next usage: that is why the sum is exact, and not only nearly.
             price, owed_picocents = divmod(owed_picocents + _price_picocents(entry), PICOCENTS_PER_MICROCENT)
             compared.append((f"cost of entry {number}", -entry.amount_microcents, price))

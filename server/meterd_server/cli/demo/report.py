@@ -6,7 +6,7 @@ from rich.table import Table
 from rich.text import Text
 
 import meterd
-from meterd_server.cli.demo.audit import Account
+from meterd_server.cli.demo.audit import CHARGES, Account
 from meterd_server.cli.demo.scenario import Story
 from meterd_server.cli.demo.services import cards
 from meterd_server.cli.money import format_dollars, format_microcents, format_picocents
@@ -34,7 +34,7 @@ def charges_table(accounts: list[Account]) -> Table:
     for account in accounts:
         user = account.balance.user_id
         for service in (card.service for card in cards()):
-            costs = [entry for entry in account.entries if entry.service == service]
+            costs = [entry for entry in account.entries if entry.service == service and entry.kind in CHARGES]
             if costs:
                 cost = -sum(entry.amount_microcents for entry in costs)
                 table.add_row(user, service, str(len(costs)), _metered(costs), *money_cells(cost))
@@ -92,6 +92,21 @@ def promises(story: Story, accounts: list[Account]) -> list[Text]:
                 f"{first.entry.user_id} sent one call twice: charged once, "
                 f"{format_microcents(-first.entry.amount_microcents)}; the second answer was the same entry, "
                 f"replayed = {second.replayed}"
+            )
+        ]
+    if story.reserved and story.captured:
+        lines += [
+            kept(
+                f"{story.reserved.entry.user_id} reserved {format_dollars(story.reserved.reservation.amount_microcents)} for an "
+                f"answer of unknown length; it cost {format_dollars(-story.captured.entry.amount_microcents)}, and the rest was "
+                f"released"
+            )
+        ]
+    if story.metered:
+        lines += [
+            kept(
+                f"{story.denied_user} streamed an answer for the last {format_microcents(story.metered.captured_microcents)}, "
+                f"metered as it grew, and not a microcent beyond"
             )
         ]
     entries = sum(len(account.entries) for account in accounts)

@@ -21,6 +21,8 @@ TEXT = (
 DOLLAR_MICROCENTS = 100_000_000
 _ANSWER_TOKENS_MAX = 1_024
 _CHATS_AT_ONCE = 20
+_SLICE_MICROCENTS = 50_000
+_OUTPUT_TOKEN_MICROCENTS = 600
 
 
 @dataclass
@@ -34,12 +36,9 @@ class Story:
     denied_pages: int = 0
     affordable_pages: int = 0
     sent_twice: list[meterd.Recorded] = field(default_factory=list)
-    records: int = 0
-
-    def count(self, recorded: meterd.Recorded) -> meterd.Recorded:
-        """Count an answer; a replay is none of its own."""
-        self.records += not recorded.replayed
-        return recorded
+    reserved: meterd.Recorded | None = None
+    captured: meterd.Recorded | None = None
+    metered: meterd.Reservation | None = None
 
 
 async def play(client: meterd.AsyncClient) -> Story:
@@ -55,11 +54,12 @@ async def play(client: meterd.AsyncClient) -> Story:
 
 async def _busy(client: meterd.AsyncClient, story: Story, user: str) -> None:
     """Pay $1, use everything at once; the answer to one call is lost, and the caller sends it again."""
-    story.count(await client.record_funding(user, DOLLAR_MICROCENTS))
-    chats = (_chat(client, story, user, 400 + 61 * n, 90 + 37 * n) for n in range(_CHATS_AT_ONCE))
-    await asyncio.gather(*chats, _speech(client, story, user), _scan(client, story, user, 40))
+    await client.record_funding(user, DOLLAR_MICROCENTS)
+    chats = (_chat(client, user, 400 + 61 * n, 90 + 37 * n) for n in range(_CHATS_AT_ONCE))
+    await asyncio.gather(*chats, _speech(client, user), _scan(client, user, 40))
+    await _holds(client, story, user)
     request_id = meterd.new_request_id()
-    story.sent_twice = [await _scan(client, story, user, 3, request_id) for _ in range(2)]
+    story.sent_twice = [await _scan(client, user, 3, request_id) for _ in range(2)]
     first, second = story.sent_twice
     if first.replayed or not second.replayed or first.entry != second.entry:
         raise DemoError(f"a call that was sent twice was answered {first} and then {second}")
@@ -68,56 +68,74 @@ async def _busy(client: meterd.AsyncClient, story: Story, user: str) -> None:
 async def _tops_up(client: meterd.AsyncClient, story: Story, user: str) -> None:
     """Pay 25 cents; the payment system then says that the total went from 25 to 75 cents."""
     old, new = DOLLAR_MICROCENTS // 4, DOLLAR_MICROCENTS * 3 // 4
-    story.count(await client.record_funding(user, old))
-    chats = (_chat(client, story, user, 1_000 + 203 * n, 311 * (n + 1)) for n in range(3))
-    await asyncio.gather(*chats, *(_speech(client, story, user) for _ in range(2)))
-    story.count(await client.update_funding(user, old_amount_microcents=old, new_amount_microcents=new))
-    await _scan(client, story, user, 120)
+    await client.record_funding(user, old)
+    chats = (_chat(client, user, 1_000 + 203 * n, 311 * (n + 1)) for n in range(3))
+    await asyncio.gather(*chats, *(_speech(client, user) for _ in range(2)))
+    await client.update_funding(user, old_amount_microcents=old, new_amount_microcents=new)
+    await _scan(client, user, 120)
 
 
 async def _runs_out(client: meterd.AsyncClient, story: Story, user: str) -> None:
     """Pay 2 cents, spend some of it, ask for more than is left, and then for all that still can be afforded."""
-    story.count(await client.record_funding(user, DOLLAR_MICROCENTS // 50))
-    await _chat(client, story, user, 1_204, 386)
-    await _speech(client, story, user)
+    await client.record_funding(user, DOLLAR_MICROCENTS // 50)
+    await _chat(client, user, 1_204, 386)
+    await _speech(client, user)
     story.denied_user, story.denied_pages = user, 12
     story.denied = await client.check_usage(user, SCAN.name, model=SCAN.model, pages=story.denied_pages)
     quote = await client.quote(user, SCAN.name, model=SCAN.model, pages=0, affordable="pages")
     story.affordable_pages = quote.affordable_units or 0
     try:
-        await _scan(client, story, user, story.denied_pages)
+        await _scan(client, user, story.denied_pages)
     except meterd.InsufficientFundsError as error:
         story.refused = error
     if story.denied.allowed or story.refused is None:
         raise DemoError(f"{user} may spend more than there is: {story.denied}")
-    await _scan(client, story, user, story.affordable_pages)
+    await _scan(client, user, story.affordable_pages)
     if await client.check_usage(user, SCAN.name, model=SCAN.model, pages=1):
         raise DemoError(f"{user} can afford another page after the {story.affordable_pages} that were said to be all")
+    await _streams(client, story, user)
 
 
-async def _chat(client: meterd.AsyncClient, story: Story, user: str, prompt_tokens: int, answer_tokens: int) -> None:
+async def _holds(client: meterd.AsyncClient, story: Story, user: str) -> None:
+    """Hold the most that a chat can cost, then pay for what it did use: nobody else could spend that money meanwhile."""
+    most = {"input_tokens": 620, "output_tokens": _ANSWER_TOKENS_MAX}
+    async with client.reserve_usage(user, CHAT.name, model=CHAT.model, quantities=most) as hold:
+        story.reserved = hold.recorded
+        story.captured = await hold.capture_usage(input_tokens=620, output_tokens=213)
+
+
+async def _streams(client: meterd.AsyncClient, story: Story, user: str) -> None:
+    """Stream an answer, a few tokens at a time, until the last of the money is used up."""
+    async with client.meter(user, slice_microcents=_SLICE_MICROCENTS, service=CHAT.name) as session:
+        async for granted_microcents in session:
+            if not (tokens := granted_microcents // _OUTPUT_TOKEN_MICROCENTS):
+                break  # what is left is less than a token
+            await session.report_usage(model=CHAT.model, output_tokens=tokens)
+    story.metered = session.reservation
+    if session.balance.balance_microcents < 0:
+        raise DemoError(f"{user} was metered beyond the last microcent: {session.balance}")
+
+
+async def _chat(client: meterd.AsyncClient, user: str, prompt_tokens: int, answer_tokens: int) -> None:
     """Ask before, with the most that it can use; record after, what it did use."""
     most = {"input_tokens": prompt_tokens, "output_tokens": _ANSWER_TOKENS_MAX}
     if await client.check_usage(user, CHAT.name, model=CHAT.model, quantities=most):
-        await _record(client, story, user, CHAT, input_tokens=prompt_tokens, output_tokens=answer_tokens)
+        await _record(client, user, CHAT, input_tokens=prompt_tokens, output_tokens=answer_tokens)
 
 
-async def _speech(client: meterd.AsyncClient, story: Story, user: str) -> None:
+async def _speech(client: meterd.AsyncClient, user: str) -> None:
     """Ask, then record at once: what is used is known before."""
     if await client.check_usage(user, SPEECH.name, model=SPEECH.model, characters=len(TEXT)):
-        await _record(client, story, user, SPEECH, characters=len(TEXT))
+        await _record(client, user, SPEECH, characters=len(TEXT))
 
 
-async def _scan(
-    client: meterd.AsyncClient, story: Story, user: str, pages: int, request_id: str | None = None
-) -> meterd.Recorded:
+async def _scan(client: meterd.AsyncClient, user: str, pages: int, request_id: str | None = None) -> meterd.Recorded:
     """Check and deduct in one step: recorded only if it is covered."""
-    return await _record(client, story, user, SCAN, request_id=request_id, reject_overdraft=True, pages=pages)
+    return await _record(client, user, SCAN, request_id=request_id, reject_overdraft=True, pages=pages)
 
 
 async def _record(
     client: meterd.AsyncClient,
-    story: Story,
     user: str,
     service: Service,
     *,
@@ -125,7 +143,7 @@ async def _record(
     reject_overdraft: bool = False,
     **meters: int,
 ) -> meterd.Recorded:
-    recorded = await client.record_usage(
+    return await client.record_usage(
         user,
         service.name,
         model=service.model,
@@ -133,7 +151,6 @@ async def _record(
         request_id=request_id,
         reject_overdraft=reject_overdraft,
     )
-    return story.count(recorded)
 
 
 async def _new_users(client: meterd.AsyncClient, *names: str) -> tuple[str, ...]:

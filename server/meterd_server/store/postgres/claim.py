@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from meterd_server.store.consequences import consequences
+from meterd_server.store.postgres.arguments import arguments
 from meterd_server.store.postgres.buckets import bucket_of
+from meterd_server.store.postgres.consequences import write_consequences
 from meterd_server.store.postgres.rows import ACCOUNT, ENTRY, account_values, entry_values
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Collection, Iterable
 
     from meterd_server.model import Account, Entry
     from meterd_server.rules import BatchDecision
@@ -27,10 +30,18 @@ COPY_ENTRIES_MIN = 100
 async def write_decision(
     connection: Connection, statements: Statements, decision: BatchDecision, known: Collection[str]
 ) -> None:
-    """Write all that was decided, inside a transaction: accounts in place of those `known`, then the entries.
+    """Write all that was decided, inside a transaction: accounts in place of those `known`, the entries, what follows from them.
 
     Raises `ClaimedError` or `asyncpg.UniqueViolationError` if a new user or a request id is there already.
     """
+    await _write_entries(connection, statements, decision, known)
+    if after := consequences(decision.entries):
+        await write_consequences(connection, statements, after)
+
+
+async def _write_entries(
+    connection: Connection, statements: Statements, decision: BatchDecision, known: Collection[str]
+) -> None:
     accounts = decision.accounts.values()
     updated = [account for account in accounts if account.user_id in known]
     inserted = [account for account in accounts if account.user_id not in known]
@@ -39,8 +50,8 @@ async def write_decision(
     entries = decision.entries
     if not statements.distributed and len(entries) < COPY_ENTRIES_MIN:
         update, insert = _accounts(statements, updated), _accounts(statements, inserted)
-        arguments = [*update, *insert, *_entries(statements, entries), len(accounts)]
-        _expect(len(entries), await connection.execute(statements.write, *arguments))
+        given = [*update, *insert, *_entries(statements, entries), len(accounts)]
+        _expect(len(entries), await connection.execute(statements.write, *given))
         return
     if updated:
         _expect(len(updated), await connection.execute(statements.update_accounts, *_accounts(statements, updated)))
@@ -58,26 +69,12 @@ async def write_decision(
     _expect(len(entries), status)
 
 
-def buckets(statements: Statements, users: Sequence[str]) -> int | list[int]:
-    """The first argument of a statement: each row's bucket, or the one bucket of all."""
-    if statements.distributed:
-        return bucket_of(users[0]) if users else 0
-    return list(map(bucket_of, users))
-
-
 def _accounts(statements: Statements, accounts: Iterable[Account]) -> list[Any]:
-    return _arguments(statements, [(account.user_id, account_values(account)) for account in accounts], len(ACCOUNT))
+    return arguments(statements, [(account.user_id, account_values(account)) for account in accounts], len(ACCOUNT))
 
 
 def _entries(statements: Statements, entries: Iterable[Entry]) -> list[Any]:
-    return _arguments(statements, [(entry.user_id, entry_values(entry)) for entry in entries], len(ENTRY))
-
-
-def _arguments(statements: Statements, rows: Sequence[tuple[str, tuple[Any, ...]]], columns: int) -> list[Any]:
-    """Rows of (user id, values) as a statement's arguments: bucket or buckets, user ids, then a list for each of the columns."""
-    users = [user_id for user_id, _ in rows]
-    lists = zip(*(values for _, values in rows), strict=True) if rows else [()] * columns
-    return [buckets(statements, users), users, *lists]
+    return arguments(statements, [(entry.user_id, entry_values(entry)) for entry in entries], len(ENTRY))
 
 
 def _expect(rows: int, status: str) -> None:

@@ -53,7 +53,7 @@ class Connection(Protocol):
     def terminate(self) -> None: ...  # noqa: D102
 
 
-_TYPES = "SELECT $1::int2[], $2::int8[], $3::bytea[]"
+_TYPES = "SELECT $1::int2[], $2::int8[], $3::bytea[], $4::bool[]"
 """Asked once a connection: the driver looks a type up when it first meets it, which is not to be in a transaction."""
 
 Connect: TypeAlias = "Callable[..., Awaitable[Any]]"
@@ -111,18 +111,18 @@ class Connections:
             connection.terminate()
             raise
         # The server is to have let go of it before the next one is made: it may have no more than it needs.
-        await _hang_up(connection)
+        await hang_up(connection)
 
     async def close(self) -> None:
         """Say goodbye to all, or hang up on a server that does not answer."""
         pool, self._pool = self._pool, None
         if pool:
-            await _hang_up(pool)
+            await hang_up(pool)
 
     async def _connected(self, *args: Any, **options: Any) -> Connection:  # noqa: ANN401
         connection: Connection = await self._connect(*args, **options)
         try:
-            await connection.fetch(_TYPES, [], [], [])
+            await connection.fetch(_TYPES, [], [], [], [])
         except BaseException:
             connection.terminate()
             raise
@@ -155,7 +155,8 @@ async def _leave_as_it_is(_connection: Connection) -> None:
     """Spare the driver's reset query: all that this package sets ends with its transaction."""
 
 
-async def _hang_up(line: Any) -> None:  # noqa: ANN401 -- a connection or a pool
+async def hang_up(line: Any) -> None:  # noqa: ANN401 -- a connection or a pool
+    """Say goodbye, or hang up on a server that does not answer."""
     try:
         async with asyncio.timeout(CLOSE_SECONDS_MAX):
             await line.close()

@@ -13,10 +13,11 @@ from meterd_server.errors import StartupError, StoreUnavailable
 from meterd_server.model import Account
 from meterd_server.pricing import card_from_json, card_to_json
 from meterd_server.rules import BatchDecision
+from meterd_server.store.consequences import due_commands
 from meterd_server.store.postgres.address import parse
 from meterd_server.store.postgres.buckets import BUCKETS, bucket_of
 from meterd_server.store.postgres.connections import CONNECTION_ERRORS, Connections
-from meterd_server.store.postgres.rows import account_from_row, entry_from_row
+from meterd_server.store.postgres.rows import account_from_row, entry_from_row, unpack_request_id
 from meterd_server.store.postgres.schema import distribute, migrate
 from meterd_server.store.postgres.startup import explained, look
 from meterd_server.store.postgres.statements import Statements, make_statements
@@ -133,6 +134,16 @@ class PostgresStore:
         rows = await self._read(name, bucket_of(user_id), user_id, after_version, before_version, limit)
         return [entry_from_row(user_id, row) for row in rows]
 
+    async def due(self, now_us: int, limit: int) -> list[Command]:
+        """See `Store.due`: over all buckets."""
+        reservations = await self._read("due_reservations", now_us, limit)
+        grants = await self._read("due_grants", now_us, limit)
+        return due_commands([(*row[:-1], unpack_request_id(row[-1])) for row in reservations], grants, limit)
+
+    async def lease(self, holder: str, seconds: float) -> bool:
+        """See `Store.lease`: by the server's clock."""
+        return bool(await self._read("lease", holder, seconds))
+
     async def rate_cards(self) -> list[RateCard]:
         """See `Store.rate_cards`."""
         return [card_from_json(row[0]) for row in await self._read("rate_cards")]
@@ -195,7 +206,7 @@ class PostgresStore:
             return await active.writer.commit(commands, now_us)
 
     async def _read(self, name: str, *args: object) -> list[Any]:
-        """The rows of a reading statement. A connection that broke is replaced once: it may have been idle for long."""
+        """The rows of a statement that may run twice. A connection that broke is replaced once: it may have been idle for long."""
         active = self._active()
         for is_last in (False, True):
             try:

@@ -6,8 +6,8 @@ import re
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from meterd_server.model import Account, Entry, EntryKind
-from meterd_server.store.texts import labels_of, labels_text, usage_of, usage_text
+from meterd_server.model import Account, AccountMore, Entry, EntryKind, EntryMore, Reservation, ReservationState
+from meterd_server.store.texts import labels_of, labels_text, more_of, more_text, usage_of, usage_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,6 +18,7 @@ ACCOUNT = (
     ("spent_microcents", "int8"),
     ("record_time_us", "int8"),
     ("residue_picocents", "int8"),
+    ("more", "text"),
 )
 """An account's columns beyond its key (bucket, user_id), in the order of `account_values`: (name, type)."""
 
@@ -34,8 +35,24 @@ ENTRY = (
     ("record_time_us", "int8"),
     ("residue_picocents", "int8"),
     ("usage", "text"),
+    ("more", "text"),
 )
 """An entry's columns beyond (bucket, user_id), in the order of `entry_values`: (name, type)."""
+
+RESERVATION = (
+    ("reservation_id", "bytea"),
+    ("version", "int8"),
+    ("state", "int2"),
+    ("amount_microcents", "int8"),
+    ("held_microcents", "int8"),
+    ("captured_microcents", "int8"),
+    ("floor_microcents", "int8"),
+    ("captures_floor", "bool"),
+    ("expire_time_us", "int8"),
+    ("unsettled_microcents", "int8"),
+    ("service", "text"),
+)
+"""A reservation's columns beyond (bucket, user_id), in the order of its fields: (name, type)."""
 
 Row = tuple[Any, ...]
 
@@ -58,12 +75,13 @@ def unpack_request_id(packed: bytes) -> str:
 
 def account_values(account: Account) -> Row:
     """The values of ACCOUNT."""
-    return account[1:]
+    return (*account[1:-1], more_text(account.more))
 
 
 def account_from_row(user_id: str, row: Sequence[Any]) -> Account:
     """The account of a row of ACCOUNT."""
-    return Account(user_id, *row)
+    version, funded, spent, record_time_us, residue_picocents, more = row
+    return Account(user_id, version, funded, spent, record_time_us, residue_picocents, more_of(AccountMore, more))
 
 
 def entry_values(entry: Entry) -> Row:
@@ -81,13 +99,14 @@ def entry_values(entry: Entry) -> Row:
         entry.record_time_us,
         entry.residue_picocents,
         usage_text(entry),
+        more_text(entry.more),
     )
 
 
 def entry_from_row(user_id: str, row: Sequence[Any]) -> Entry:
     """The entry of a row of ENTRY."""
     version, kind, amount, balance, request_id, fingerprint, service, labels = row[:8]
-    occur_time_us, record_time_us, residue_picocents, usage = row[8:]
+    occur_time_us, record_time_us, residue_picocents, usage, more = row[8:]
     return Entry(
         user_id,
         version,
@@ -102,4 +121,16 @@ def entry_from_row(user_id: str, row: Sequence[Any]) -> Entry:
         record_time_us,
         residue_picocents,
         *usage_of(usage),
+        more_of(EntryMore, more),
     )
+
+
+def reservation_values(reservation: Reservation) -> Row:
+    """The values of RESERVATION."""
+    return (pack_request_id(reservation.reservation_id), *reservation[1:])
+
+
+def reservation_from_row(row: Sequence[Any]) -> Reservation:
+    """The reservation of a row of RESERVATION."""
+    reservation_id, version, state, *rest = row
+    return Reservation(unpack_request_id(reservation_id), version, ReservationState(state), *rest)

@@ -21,18 +21,22 @@ _FOUND = """
                  WHERE nspname = $1 AND relname IN ('meta', 'account', 'entry', 'rate_card')) AS tables"""
 """What is there under the schema's name. to_regclass and its like would answer from a cache that is older than the lock."""
 
-_MAY_WRITE = """
-    SELECT has_table_privilege(format('%I.entry', $1::text), 'SELECT')
-       AND has_table_privilege(format('%I.entry', $1::text), 'INSERT')
-       AND has_table_privilege(format('%I.account', $1::text), 'SELECT')
-       AND has_table_privilege(format('%I.account', $1::text), 'INSERT')
-       AND has_table_privilege(format('%I.account', $1::text), 'UPDATE')
-       AND has_table_privilege(format('%I.rate_card', $1::text), 'SELECT')
-       AND has_table_privilege(format('%I.rate_card', $1::text), 'INSERT')"""
+_RIGHTS = {
+    **dict.fromkeys(("account", "reservation", "reversal", "grant_due", "lease"), ("SELECT", "INSERT", "UPDATE")),
+    **dict.fromkeys(("entry", "rate_card"), ("SELECT", "INSERT")),
+}
+_MAY_WRITE = "SELECT " + " AND ".join(
+    f"has_table_privilege(format('%I.{table}', $1::text), '{right}')"
+    for table, rights in _RIGHTS.items()
+    for right in rights
+)
 """Whether this role may do what a daemon does."""
 
 _CAN_DISTRIBUTE = "SELECT to_regproc('create_distributed_table') IS NOT NULL"
 """Whether the server is one that distributes tables (Citus and its kin)."""
+
+_BY_BUCKET = ("account", "entry", "reservation", "reversal", "grant_due")
+"""The tables to distribute: the first, and those kept together with it."""
 
 _IS_DISTRIBUTED = "SELECT count(*) FROM pg_dist_partition WHERE logicalrelid = $1::regclass"
 """Whether such a server has distributed this table already."""
@@ -80,20 +84,35 @@ async def migrate(connection: Connection, address: Address) -> Meta:
     return meta
 
 
+async def check_current(connection: Connection, address: Address) -> None:
+    """Raise `StartupError` unless there is a ledger of the newest schema, which can be read as it is."""
+    meta, newest = await _read(connection, address), migrations()[-1][0]
+    if meta is None:
+        raise StartupError(f"{address.place} holds no ledger in schema {address.schema}")
+    if meta.schema_version < newest:
+        raise StartupError(
+            f"{address.place} has schema version {meta.schema_version}, not {newest}: run meterd db init"
+        )
+
+
 async def distribute(connection: Connection, address: Address) -> list[str]:
     """Distribute the tables by bucket where the server can, record that transactions keep to one; say what was done."""
-    account, entry = f'"{address.schema}".account', f'"{address.schema}".entry'
     said = []
-    if not await connection.fetchval(_CAN_DISTRIBUTE):
-        said.append("this server has no create_distributed_table: the tables stay on it as they are")
-    elif await connection.fetchval(_IS_DISTRIBUTED, entry):
-        said.append("the tables are distributed already")
-    else:
-        await connection.execute(f"SELECT create_distributed_table('{account}', 'bucket')")
-        await connection.execute(f"SELECT create_distributed_table('{entry}', 'bucket', colocate_with => '{account}')")
+    if await connection.fetchval(_CAN_DISTRIBUTE):
+        done, together = [], ""
+        for table in _BY_BUCKET:
+            name = f'"{address.schema}".{table}'
+            if not await connection.fetchval(_IS_DISTRIBUTED, name):
+                await connection.execute(f"SELECT create_distributed_table('{name}', 'bucket'{together})")
+                done.append(table)
+            together = f", colocate_with => '{name}'"
         said.append(
-            f"create_distributed_table: {address.schema}.account and .entry are distributed by bucket, together"
+            f"create_distributed_table: {', '.join(done)} in {address.schema} are distributed by bucket, together"
+            if done
+            else "the tables are distributed already"
         )
+    else:
+        said.append("this server has no create_distributed_table: the tables stay on it as they are")
     await connection.execute(f'UPDATE "{address.schema}".meta SET distributed = true')
     said.append("recorded: every transaction keeps to one bucket; daemons heed it from their next start on")
     return said

@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from meterd_server.store.postgres.rows import ACCOUNT, ENTRY
+from meterd_server.model import ReservationState
+from meterd_server.store.postgres.rows import ACCOUNT, ENTRY, RESERVATION
 
 BEGIN = """
     BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;
@@ -34,6 +35,10 @@ SYNCHRONOUS = ";\n    SET LOCAL synchronous_commit = on"
 _ACCOUNT_NAMES = ", ".join(name for name, _ in ACCOUNT)
 _ENTRY_NAMES = ", ".join(name for name, _ in ENTRY)
 
+_VERSION = ("version", "int8")
+_REVERSAL = (_VERSION, ("reversed_microcents", "int8"))
+_GRANT = (_VERSION, ("expire_time_us", "int8"))
+
 
 class Statements(NamedTuple):
     """The statements for one schema. `distributed`: each keeps to one bucket, its first argument."""
@@ -52,6 +57,24 @@ class Statements(NamedTuple):
     """Claims request ids with their entries: ($1 buckets, $2 user ids, then ENTRY). One that is claimed already is left out."""
     write: str
     """The three above in one statement, their arguments one after the other; the entries only if every account was."""
+    reservations: str
+    """The reservations of ($1 buckets, $2 user ids, $3 reservation ids): user_id, then RESERVATION."""
+    originals: str
+    """The entries of ($1 buckets, $2 user ids, $3 versions): user_id, how much of it is reversed, then ENTRY."""
+    put_reservations: str
+    """Puts ($1 buckets, $2 user ids, then RESERVATION) in the place of what was there under these ids."""
+    put_reversals: str
+    """Puts ($1 buckets, $2 user ids, $3 versions, $4 how much is reversed) in the place of what was there."""
+    insert_grants: str
+    """Notes when grants come due: ($1 buckets, $2 user ids, $3 versions, $4 times)."""
+    grants_lapsed: str
+    """The grants of ($1 buckets, $2 user ids, $3 versions) come due no more."""
+    due_reservations: str
+    """Of open reservations whose time was over at $1, the first $2: time, user_id, version, reservation_id."""
+    due_grants: str
+    """The same of grants: time, user_id."""
+    lease: str
+    """Gives $1 the lease for $2 seconds if it has it or nobody has: a row if it is given."""
     account: str
     """The account of ($1 bucket, $2 user id): ACCOUNT."""
     oldest_entries: str
@@ -84,6 +107,7 @@ def make_statements(schema: str, *, distributed: bool) -> Statements:
         f"INSERT INTO {entry} (bucket, user_id, {_ENTRY_NAMES})"
         f" SELECT {bucket}, user_id, {_ENTRY_NAMES} FROM {_given(distributed, *ENTRY)}"
     )
+    reservation, reversal, grant = (f'"{schema}".{table}' for table in ("reservation", "reversal", "grant_due"))
     return Statements(
         schema=schema,
         distributed=distributed,
@@ -96,6 +120,28 @@ def make_statements(schema: str, *, distributed: bool) -> Statements:
         insert_accounts=insert_accounts,
         insert_entries=insert_entries + _UNLESS_CLAIMED,
         write=_together(update_accounts, insert_accounts, insert_entries),
+        reservations=f"SELECT found.user_id, {_prefixed('found', RESERVATION)} FROM {_given(distributed, RESERVATION[0])}"
+        f" JOIN {reservation} AS found ON found.bucket = {bucket} AND found.user_id = given.user_id"
+        " AND found.reservation_id = given.reservation_id",
+        originals=f"SELECT entry.user_id, coalesce(reversed_microcents, 0), {_prefixed('entry', ENTRY)}"
+        f" FROM {_given(distributed, _VERSION)}"
+        f" JOIN {entry} AS entry ON entry.bucket = {bucket} AND entry.user_id = given.user_id"
+        f" AND entry.version = given.version LEFT JOIN {reversal} AS reversal ON reversal.bucket = {bucket}"
+        " AND reversal.user_id = given.user_id AND reversal.version = given.version",
+        put_reservations=_upsert(distributed, reservation, *RESERVATION),
+        put_reversals=_upsert(distributed, reversal, *_REVERSAL),
+        insert_grants=f"INSERT INTO {grant} (bucket, user_id, version, expire_time_us, lapsed)"
+        f" SELECT {bucket}, user_id, version, expire_time_us, false FROM {_given(distributed, *_GRANT)}",
+        grants_lapsed=f"UPDATE {grant} AS grant_due SET lapsed = true FROM {_given(distributed, _VERSION)}"
+        f" WHERE grant_due.bucket = {bucket} AND grant_due.user_id = given.user_id AND grant_due.version = given.version",
+        due_reservations=f"SELECT expire_time_us, user_id, version, reservation_id FROM {reservation}"
+        f" WHERE state = {ReservationState.OPEN:d} AND expire_time_us <= $1 ORDER BY expire_time_us LIMIT $2",
+        due_grants=f"SELECT expire_time_us, user_id FROM {grant}"
+        " WHERE NOT lapsed AND expire_time_us <= $1 ORDER BY expire_time_us LIMIT $2",
+        lease=f'INSERT INTO "{schema}".lease AS had (one, holder, until)'
+        " VALUES (1, $1, clock_timestamp() + $2::float8 * interval '1 second')"
+        " ON CONFLICT (one) DO UPDATE SET holder = excluded.holder, until = excluded.until"
+        " WHERE had.holder = excluded.holder OR had.until <= clock_timestamp() RETURNING 1",
         account=f"SELECT {_ACCOUNT_NAMES} FROM {account} WHERE bucket = $1 AND user_id = $2",
         oldest_entries=f"{listed} ORDER BY bucket, user_id, version LIMIT $5",
         newest_entries=f"{listed} ORDER BY bucket DESC, user_id DESC, version DESC LIMIT $5",
@@ -105,6 +151,17 @@ def make_statements(schema: str, *, distributed: bool) -> Statements:
         " SELECT * FROM unnest($1::text[], $2::text[], $3::int8[], $4::text[])",
         users=f"SELECT user_id, {_ACCOUNT_NAMES} FROM {account} WHERE (bucket, user_id) > ($1, $2)"
         " ORDER BY bucket, user_id LIMIT $3",
+    )
+
+
+def _upsert(distributed: bool, table: str, key: tuple[str, str], *columns: tuple[str, str]) -> str:
+    """Puts rows of (bucket, user_id, key, columns) in the place of what is there under the first three."""
+    bucket = "$1::int2" if distributed else "bucket"
+    names = ", ".join(name for name, _ in (key, *columns))
+    replaced = ", ".join(f"{name} = excluded.{name}" for name, _ in columns)
+    return (
+        f"INSERT INTO {table} (bucket, user_id, {names}) SELECT {bucket}, user_id, {names}"
+        f" FROM {_given(distributed, key, *columns)} ON CONFLICT (bucket, user_id, {key[0]}) DO UPDATE SET {replaced}"
     )
 
 

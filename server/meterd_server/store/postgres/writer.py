@@ -3,7 +3,8 @@
 One transaction at READ COMMITTED:
 
 1. The accounts that exist are locked, in the same order by everyone. Whoever holds an account's row is alone with that user's
-   entries, so what is read or written about them until COMMIT cannot be changed by a rival.
+   entries, so what is read or written about them until COMMIT cannot be changed by a rival. Only then is read what else the
+   batch needs to know: reservations, and entries that are to be reversed.
 2. The rules decide as if every request id were new. For a refused command it is looked up whether its id was recorded before.
 3. One statement claims and writes: new users by their primary key, request ids by the unique index, both with the row itself. A
    rival's claim on the same new user is waited for; one that was committed makes the statement fail, and the batch is then decided
@@ -27,9 +28,11 @@ from typing import TYPE_CHECKING
 import asyncpg
 
 from meterd_server.model import Account, Rejection
-from meterd_server.rules import decide_batch, may_be_recorded
-from meterd_server.store.postgres.claim import ClaimedError, buckets, write_decision
+from meterd_server.rules import NO_FACTS, decide_batch, may_be_recorded, needs
+from meterd_server.store.postgres.arguments import arguments, buckets
+from meterd_server.store.postgres.claim import ClaimedError, write_decision
 from meterd_server.store.postgres.connections import CONNECTION_ERRORS
+from meterd_server.store.postgres.consequences import read_facts
 from meterd_server.store.postgres.rows import (
     account_from_row,
     entry_from_row,
@@ -108,6 +111,7 @@ class _Attempt:
         self._begin = begin
         self._commands = commands
         self._now_us = now_us
+        self._needs = needs(commands)
         self._unanswered: list[BatchDecision] = []
         self.look_up_all = False
         """Whether every request id is looked up: an attempt without that has failed."""
@@ -117,7 +121,7 @@ class _Attempt:
         try:
             await connection.execute(self._begin)
             locked = await self._lock(connection)
-            recorded = await self._find(connection, self._commands) if self.look_up_all else {}
+            recorded = await self._find(connection, self._all_keys()) if self.look_up_all else {}
             decision = self._carried_out(recorded)
             if decision is None:
                 decision = await self._decide(connection, locked, recorded)
@@ -146,16 +150,17 @@ class _Attempt:
             raise ClaimedError  # a rival made the user known between the locking and the looking up
         unknown = {command.user_id for command in commands}.difference(locked)
         accounts = {**locked, **{user_id: Account(user_id) for user_id in unknown}}
-        decision = decide_batch(accounts, recorded, commands, self._now_us)
+        facts = await read_facts(connection, self._statements, self._needs, locked) if self._needs else NO_FACTS
+        decision = decide_batch(accounts, recorded, commands, self._now_us, facts)
         if not self.look_up_all:
             # A refused command claims nothing that could collide: whether it was recorded before has to be asked.
-            refused = [
-                command
+            refused = {
+                (command.user_id, command.request_id)
                 for command, outcome in zip(commands, decision.outcomes, strict=True)
                 if isinstance(outcome, Rejection) and command.user_id in locked and may_be_recorded(command)
-            ]
+            }
             if refused and (recorded := await self._find(connection, refused)):
-                decision = decide_batch(accounts, recorded, commands, self._now_us)
+                decision = decide_batch(accounts, recorded, commands, self._now_us, facts)
         return decision
 
     async def _commit(self, connection: Connection, decision: BatchDecision) -> list[Outcome]:
@@ -176,11 +181,17 @@ class _Attempt:
         rows = await connection.fetch(self._statements.lock, buckets(self._statements, users), users)
         return {row[0]: account_from_row(row[0], row[1:]) for row in rows}
 
-    async def _find(self, connection: Connection, commands: Sequence[Command]) -> dict[RequestKey, Entry]:
-        keys = list({(each.user_id, each.request_id) for each in commands if may_be_recorded(each)})
-        users = [user_id for user_id, _ in keys]
-        packed = [pack_request_id(request_id) for _, request_id in keys]
-        rows = await connection.fetch(self._statements.find, buckets(self._statements, users), users, packed)
+    def _all_keys(self) -> set[RequestKey]:
+        """What may be recorded: by somebody else under the commands' ids, or by an attempt of which it is not known.
+
+        The latter may have made entries under ids that nobody was asked to look up: new ones, and those of lapses.
+        """
+        keys = {(each.user_id, each.request_id) for each in self._commands if may_be_recorded(each)}
+        return keys.union((each.user_id, each.request_id) for decision in self._unanswered for each in decision.entries)
+
+    async def _find(self, connection: Connection, keys: Iterable[RequestKey]) -> dict[RequestKey, Entry]:
+        packed = [(user_id, (pack_request_id(request_id),)) for user_id, request_id in keys]
+        rows = await connection.fetch(self._statements.find, *arguments(self._statements, packed, 1))
         entries = [entry_from_row(row[0], row[1:]) for row in rows]
         return {(entry.user_id, entry.request_id): entry for entry in entries}
 

@@ -94,6 +94,7 @@ class SqliteStore:
         self._slow_until_seconds = 0.0
         self._pages = 0
         self._checkpoint: asyncio.Task[None] | None = None
+        self._closing: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
         """See `Store.open`: also takes the lock file and makes the folder."""
@@ -246,7 +247,7 @@ class SqliteStore:
             raise StoreUnavailable(str(error)) from error
 
     async def users(self, after: str | None, limit: int) -> list[Account]:
-        """See `MovableStore.users`: in the order of the user ids."""
+        """See `Store.users`: in the order of the user ids."""
         connection, writer = self._active()
         try:
             return await connection.run(list_users, writer, after, limit)
@@ -304,11 +305,19 @@ class SqliteStore:
             await asyncio.wait([self._checkpoint])
         connections = [connection for connection in (self._reader, self._connection) if connection]
         self._reader = self._connection = self._writer = None
-        for connection in connections:  # the writer last: it takes the write-ahead log with it
-            try:
-                await connection.close()
-            except sqlite3.Error as error:
-                log.warning("closing the database failed: %s", error)
+        # Carried through, whoever is cancelled, and waited for by the next who stops: a thread left behind keeps the process alive.
+        self._closing = asyncio.ensure_future(_close(connections, self._closing))
+        await asyncio.shield(self._closing)
+
+
+async def _close(connections: Sequence[Connection], before: asyncio.Task[None] | None) -> None:
+    if before:
+        await asyncio.wait([before])
+    for connection in connections:  # the writer last: it takes the write-ahead log with it
+        try:
+            await connection.close()
+        except sqlite3.Error as error:
+            log.warning("closing the database failed: %s", error)
 
 
 # The thread is aiosqlite's; transactions are opened and ended by name, in `Writer`.

@@ -9,6 +9,14 @@ from pathlib import Path
 from meterd_server.errors import StartupError
 
 
+class LockedError(StartupError):
+    """Another process holds the lock; `holder` is its id, as far as it is known."""
+
+    def __init__(self, path: Path, holder: str) -> None:
+        super().__init__(f"{path} is held by another meterd (process {holder}); stop it or give --db another file")
+        self.holder = holder
+
+
 class LockFile:
     """The lock file PATH.lock, holding the owner's process id. `flock` is released by the kernel, so a crash leaves no trace."""
 
@@ -18,7 +26,7 @@ class LockFile:
         self._descriptor: int | None = None
 
     def acquire(self) -> None:
-        """Take the lock, making the folder if need be. Raises `StartupError` naming the process that holds it, or `OSError`."""
+        """Take the lock, making the folder if need be. Raises `LockedError`, `StartupError` or `OSError`."""
         if self._database.is_dir():
             raise StartupError(f"{self._database} is a folder; --db names a file")
         self._database.parent.mkdir(parents=True, exist_ok=True)
@@ -28,9 +36,7 @@ class LockFile:
         except BlockingIOError:
             holder = os.read(descriptor, 20).decode(errors="replace").strip() or "unknown"
             os.close(descriptor)
-            raise StartupError(
-                f"{self._path} is held by another meterd (process {holder}); stop it or give --db another file"
-            ) from None
+            raise LockedError(self._path, holder) from None
         # Who spends what is nobody else's business: SQLite gives the database's permissions to its logs as well.
         os.close(os.open(self._database, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
         os.ftruncate(descriptor, 0)

@@ -27,20 +27,56 @@ def migrate(connection: sqlite3.Connection, place: str) -> None:
 
     Raises `StartupError` for a file of another application and for one from a newer meterd.
     """
+    version = _version(connection, place)
+    known = migrations()
+    for number, sql in known:
+        if number > version:
+            connection.executescript(
+                f"BEGIN IMMEDIATE;\n{sql}\nPRAGMA application_id = {APPLICATION_ID};\nPRAGMA user_version = {number};\nCOMMIT;"
+            )
+
+
+def check_current(connection: sqlite3.Connection, place: str) -> None:
+    """Raise `StartupError` unless the database at `place` is a ledger of the newest schema, and so can be read as it is."""
+    version, newest = _version(connection, place), migrations()[-1][0]
+    if not version:
+        raise StartupError(f"{place} is no ledger")
+    if version < newest:
+        raise StartupError(
+            f"{place} has schema version {version}, not {newest}: meterd db init --db {place} brings it up to date"
+        )
+
+
+def missing(connection: sqlite3.Connection) -> str:
+    """The first table or index that is not as the schema files make it, by name; empty if all are. More than those may be there."""
+    found = dict(connection.execute(_MADE))
+    return next((name for name, sql in _made().items() if found.get(name) != sql), "")
+
+
+@cache
+def _made() -> dict[str, str]:
+    fresh = sqlite3.connect(":memory:", isolation_level=None)
+    migrate(fresh, ":memory:")
+    made = dict(fresh.execute(_MADE))
+    fresh.close()
+    return made
+
+
+_MADE = "SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY name"
+
+
+def _version(connection: sqlite3.Connection, place: str) -> int:
+    """The version of the schema that is there; 0 for a file without one. Raises `StartupError` for what cannot be ours."""
     application_id, version, tables = (
         connection.execute(query).fetchone()[0]
         for query in ("PRAGMA application_id", "PRAGMA user_version", "SELECT count(*) FROM sqlite_schema")
     )
     if application_id != APPLICATION_ID and (application_id or version or tables):
         raise StartupError(f"{place} is the database of another application; give --db a file of its own")
-    known = migrations()
-    newest = known[-1][0]
+    newest = migrations()[-1][0]
     if version > newest:
         raise StartupError(
             f"{place} has schema version {version}, this meterd knows {newest}; run the newer meterd that wrote it"
         )
-    for number, sql in known:
-        if number > version:
-            connection.executescript(
-                f"BEGIN IMMEDIATE;\n{sql}\nPRAGMA application_id = {APPLICATION_ID};\nPRAGMA user_version = {number};\nCOMMIT;"
-            )
+    found: int = version
+    return found

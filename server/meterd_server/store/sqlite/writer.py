@@ -94,6 +94,10 @@ class Writer:
             known = loaded.get(user_id)
         return known
 
+    def look(self, user_ids: set[str]) -> dict[str, Held]:
+        """The accounts that there are, loaded if need be, but not kept in memory: looking at all would push out the busy ones."""
+        return self._load(user_ids)
+
     def commit(self, commands: Sequence[Command], now_us: int) -> list[Outcome]:
         """Decide and write the batch in one transaction; see `Store.commit`."""
         user_ids = {command.user_id for command in commands}

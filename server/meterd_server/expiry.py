@@ -1,0 +1,108 @@
+"""What ends by itself: reservations and grants whose time is over, ended by entries like any other change.
+
+Nothing depends on when that is done, or by whom: until the entry is made a reservation is open, and the rules make it once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+from meterd_server.errors import Overloaded, StoreUnavailable
+from meterd_server.model import Applied, Expire, Lapse
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from meterd_server.ledger import AnyLedger
+    from meterd_server.model import Command
+    from meterd_server.store import Store
+
+log = logging.getLogger(__name__)
+
+BATCH_MAX = 16
+"""How much is ended in one piece: it takes hardly longer than a call that comes meanwhile would have taken anyway."""
+
+INTERVAL_SECONDS = 0.5
+"""How often it is looked for what is due."""
+
+_LEASE_SECONDS = 5.0
+
+_PAUSE_SHARE = 3
+"""How much longer than a batch took the pause after it is, while more is due: the rest of the time is the callers'."""
+
+
+class Swept(NamedTuple):
+    """What one step of a `Sweeper` came to."""
+
+    reservations: int = 0
+    """How many expired."""
+    lapsed_users: int = 0
+    """Of how many users grants lapsed."""
+    is_more: bool = False
+    """Whether more is due already."""
+
+
+class Sweeper:
+    """Ends what is due on a store, through its ledger, while this daemon has the store's lease. `clock_us` says what is due."""
+
+    def __init__(self, store: Store, ledger: AnyLedger, *, clock_us: Callable[[], int], holder: str) -> None:
+        self._store = store
+        self._ledger = ledger
+        self._clock_us = clock_us
+        self._holder = holder
+        self._before: Sequence[Command] = ()
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Sweep from now on, until `stop`."""
+        self._task = asyncio.get_running_loop().create_task(self._run(), name="sweeper")
+
+    async def stop(self) -> None:
+        """Sweep no more; what is under way is carried through, or not begun."""
+        if self._task:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    async def sweep(self) -> Swept:
+        """End what is due, at most `BATCH_MAX`. Raises what the store and the ledger raise."""
+        if not await self._store.lease(self._holder, _LEASE_SECONDS):
+            return Swept()
+        due = await self._store.due(self._clock_us(), BATCH_MAX)
+        if not due:
+            return Swept()
+        outcomes = await self._ledger.submit_all(due)
+        # What the rules do not carry out stays due: to look at it again and again, without a pause, would be of no use.
+        is_more = len(due) == BATCH_MAX and due != self._before
+        self._before = due
+        return Swept(
+            sum(
+                isinstance(command, Expire) and isinstance(outcome, Applied)
+                for command, outcome in zip(due, outcomes, strict=True)
+            ),
+            sum(isinstance(command, Lapse) for command in due),
+            is_more,
+        )
+
+    async def _run(self) -> None:
+        reservations = lapsed_users = 0
+        while True:
+            started = time.monotonic()
+            swept = Swept()
+            try:
+                swept = await self.sweep()
+            except (StoreUnavailable, Overloaded) as error:
+                log.debug("what is due has to wait: %r", error)  # the ledger says what is wrong
+            except Exception:
+                log.exception("unexpected error while ending what is due")
+            reservations += swept.reservations
+            lapsed_users += swept.lapsed_users
+            if swept.is_more:
+                await asyncio.sleep(_PAUSE_SHARE * (time.monotonic() - started))
+                continue
+            if reservations or lapsed_users:
+                log.info("%d reservations expired, grants of %d users lapsed", reservations, lapsed_users)
+                reservations = lapsed_users = 0
+            await asyncio.sleep(INTERVAL_SECONDS)
