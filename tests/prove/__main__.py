@@ -9,7 +9,7 @@ import argparse
 import os
 import sys
 import time
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 
 from rich.console import Console
@@ -19,6 +19,7 @@ from prove.proofs import HERE, Proof, Tally, all_proofs, run_rounds
 from prove.report import Ran, table, write
 
 PROCESSES = 2
+PIECES_A_POOL = 40
 REPORT = HERE / "REPORT.md"
 console = Console()
 
@@ -31,16 +32,19 @@ def run(proof: Proof, seeds: list[int], progress: Progress) -> Ran:
     # Small pieces keep both busy; a piece of one round would spend more on the way than in the round.
     each = max(1, min(50, len(seeds) // 40))
     pieces = [seeds[start : start + each] for start in range(0, len(seeds), each)]
-    # A new process now and then: what a round leaves behind in its process is not to add up.
     context = get_context("spawn")
-    with ProcessPoolExecutor(1 if proof.alone else PROCESSES, context, max_tasks_per_child=20) as pool:
-        waiting = {pool.submit(run_rounds, proof.name, piece): piece for piece in pieces}
-        for future, piece in waiting.items():
-            tally = future.result()
-            for failure in tally.failures:
-                progress.console.print(f"[red]NOT SURVIVED[/] {failure}", highlight=False, markup=True)
-            total.add(tally)
-            progress.advance(bar, len(piece))
+    # New processes now and then: what a round leaves behind in its process is not to add up.
+    for begin in range(0, len(pieces), PIECES_A_POOL):
+        with ProcessPoolExecutor(1 if proof.alone else PROCESSES, context) as pool:
+            waiting = {
+                pool.submit(run_rounds, proof.name, piece): piece for piece in pieces[begin : begin + PIECES_A_POOL]
+            }
+            for future in as_completed(waiting):
+                tally = future.result()
+                for failure in tally.failures:
+                    progress.console.print(f"NOT SURVIVED {failure}", style="red", highlight=False, markup=False)
+                total.add(tally)
+                progress.advance(bar, len(waiting[future]))
     return Ran(proof.name, proof.what, total, time.monotonic() - began)
 
 
@@ -67,9 +71,9 @@ def main() -> int:
         write(REPORT, results, set(proofs))
     for ran in results:
         if ran.tally.not_here:
-            console.print(f"[yellow]not run here[/] {ran.name}: {ran.tally.not_here}", highlight=False)
+            console.print(f"not run here: {ran.name}: {ran.tally.not_here}", style="yellow", markup=False)
         for failure in ran.tally.failures[:1]:
-            console.print(f"[red]NOT SURVIVED[/] {failure}", highlight=False)
+            console.print(f"NOT SURVIVED {failure}", style="red", highlight=False, markup=False)
     return 0 if all(ran.tally.held for ran in results) else 1
 
 

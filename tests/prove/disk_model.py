@@ -3,16 +3,17 @@
 `Recorder` lets SQLite write as ever and notes each step. `Disk` is told these steps again, up to the moment of the cut, and builds
 images of the files. A sync makes durable what was written to that file before it; the first sync of a new log also makes the
 folder durable, as SQLite's does. Names of files come and go in the order in which they were changed, as journaling file systems
-keep them; bytes in any order. After a sync that failed the kernel holds pages for clean that may never have reached the disk: a later
-sync does not save them, until they are written again.
+keep them; bytes in any order. After a sync that failed, the kernel holds pages for clean that may never have reached the disk: a
+later sync does not save them, until they are written again.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
-from prove.sqlite_vfs import IOERR_FSYNC, OK
+from prove.sqlite_vfs import OK
 
 if TYPE_CHECKING:
     import random
@@ -38,40 +39,54 @@ class Step(NamedTuple):
 
 
 class Recorder:
-    """Notes each step. `fails(number)` says whether the sync of that number fails; with `lies`, syncs are not done and not told."""
+    """Notes each step. `fails(what, file)` says with which of SQLite's codes one fails.
 
-    def __init__(self, *, lies: bool = False, fails: Callable[[int], bool] = lambda _: False) -> None:
+    Of a write that fails, the first half is done. With `lies`, syncs are neither done nor told.
+    """
+
+    def __init__(self, *, lies: bool = False, fails: Callable[[str, str], int] = lambda _what, _file: OK) -> None:
         self.steps: list[Step] = []
         self._lies = lies
         self._fails = fails
-        self._syncs = 0
 
     def write(self, file: str, offset: int, data: bytes, go: Callable[[bytes], int]) -> int:
         """See `Watcher`."""
-        self.steps.append(Step("write", file, offset, data))
-        return go(data)
-
-    def truncate(self, file: str, size: int, go: Callable[[], int]) -> int:
-        """See `Watcher`."""
-        self.steps.append(Step("truncate", file, size))
-        return go()
+        error = self._fails("write", file)
+        kept = data[: len(data) // 2] if error else data
+        self.steps.append(Step("write", file, offset, kept))
+        return go(kept) or error
 
     def sync(self, file: str, go: Callable[[], int]) -> int:
         """See `Watcher`."""
-        self._syncs += 1
         if self._lies:
             return OK
-        if self._fails(self._syncs):
-            self.steps.append(Step("sync failed", file))
-            return IOERR_FSYNC
-        code = go()
-        self.steps.append(Step("sync", file))
-        return code
+        error = self._fails("sync", file)
+        # An error says nothing of what was synced: here, nothing was.
+        error = error or go()
+        self.steps.append(Step("sync failed" if error else "sync", file))
+        return error
+
+    def truncate(self, file: str, size: int, go: Callable[[], int]) -> int:
+        """See `Watcher`."""
+        if error := self._fails("truncate", file):
+            return error
+        self.steps.append(Step("truncate", file, size))
+        return go()
 
     def delete(self, file: str, durable: bool, go: Callable[[], int]) -> int:
         """See `Watcher`."""
+        if error := self._fails("delete", file):
+            return error
         self.steps.append(Step("delete durably" if durable else "delete", file))
         return go()
+
+    def written_beside(self, file: str, offset: int, data: bytes) -> None:
+        """Note that somebody else than SQLite wrote to a file."""
+        self.steps.append(Step("write", file, offset, data))
+
+    def synced_beside(self, file: str) -> None:
+        """Note that somebody else than SQLite synced a file."""
+        self.steps.append(Step("sync", file))
 
 
 @dataclass
@@ -142,7 +157,7 @@ class Disk:
         """Take in one step."""
         content = self._now.get(step.file)
         if step.what.startswith("delete"):
-            del self._now[step.file]
+            self._now.pop(step.file, None)  # one that was opened and never written to is not known here
             self._names.append(dict(self._now))
             if step.what == "delete durably":
                 self._sync_names()
@@ -187,7 +202,7 @@ def _torn(step: Step, sector_bytes: int) -> list[Step]:
     edges = [step.offset, *range(first + sector_bytes, end, sector_bytes), end]
     return [
         step._replace(offset=begin, data=step.data[begin - step.offset : until - step.offset])
-        for begin, until in zip(edges, edges[1:], strict=False)
+        for begin, until in pairwise(edges)
     ]
 
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from meterd_server.model import Account, EntryKind, ReservationState
-from meterd_server.rules import apply
+from meterd_server.model import Account, EntryKind, Expire, Lapse, ReservationState
+from meterd_server.rules import apply, expiry_request_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from meterd_server.model import Entry, Reservation
+    from meterd_server.model import Command, Entry, Reservation
     from meterd_server.store import MovableStore
 
 NEVER = 2**63 - 1
@@ -37,7 +37,23 @@ async def check_store(store: MovableStore) -> dict[str, list[Entry]]:
             check_user(found[user_id], account)
             assert account == await store.account(user_id), f"{user_id}: two answers about one account"
         after = page[-1].user_id
+    due = await store.due(NEVER, 1_000_000)
+    expected = {command for entries in found.values() for command in _due(entries)}
+    assert len(due) == len(set(due)), "something is due twice"
+    assert expected == set(due), f"due beside what the entries say: {expected ^ set(due)}"
     return found
+
+
+def _due(entries: Sequence[Entry]) -> set[Command]:
+    """What ends when its time is over: every open reservation, and what a user has of grants."""
+    due: set[Command] = set()
+    user_id = entries[0].user_id
+    for reservation in reservations_of(entries).values():
+        if reservation.state is ReservationState.OPEN:
+            due.add(Expire(user_id, expiry_request_id(reservation.version), reservation.reservation_id))
+    if _grants_left(entries, user_id):
+        due.add(Lapse(user_id))
+    return due
 
 
 async def entries_of(store: MovableStore, user_id: str, after_version: int = 0) -> list[Entry]:
@@ -120,6 +136,12 @@ def _check_held(entries: Sequence[Entry], account: Account) -> None:
 
 def _check_grants(entries: Sequence[Entry], account: Account) -> None:
     """What is left of each grant is what came in less what was drawn; one that lapsed is gone."""
+    left = _grants_left(entries, account.user_id)
+    stored = {grant.version: grant.left_microcents for grant in account.more.grants} if account.more else {}
+    assert left == stored, f"{account.user_id}: grants have {stored} left, entries say {left}"
+
+
+def _grants_left(entries: Sequence[Entry], who: str) -> dict[int, int]:
     left: dict[int, int] = {}
     for entry in entries:
         if entry.more is None:
@@ -129,12 +151,11 @@ def _check_grants(entries: Sequence[Entry], account: Account) -> None:
         for draw in entry.more.draws:
             if draw.version in left:
                 left[draw.version] -= draw.microcents
-                where = f"{account.user_id}, entry {entry.version}: grant {draw.version}"
+                where = f"{who}, entry {entry.version}: grant {draw.version}"
                 assert left[draw.version] >= 0, f"{where} has less than nothing left"
                 if entry.kind is EntryKind.LAPSE:
                     assert 0 == left.pop(draw.version), f"{where} lapsed and something is left"
-    stored = {grant.version: grant.left_microcents for grant in account.more.grants} if account.more else {}
-    assert left == stored, f"{account.user_id}: grants have {stored} left, entries say {left}"
+    return left
 
 
 def _check_reversals(entries: Sequence[Entry], who: str) -> None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from prove.proofs import Tally
 
 COLUMNS = ("proof", "what is broken", "fault", "injected", "survived", "seconds", "on", "notes")
+ON_SCREEN = ("proof", "fault", "injected", "survived", "seconds")
 _BEGIN = """# What was survived
 
 Written by `make prove` (`PROVE=long make prove` for the long one); a run of some proofs replaces their rows and leaves the others.
@@ -37,11 +38,13 @@ class Ran(NamedTuple):
 def table(results: list[Ran]) -> Table:
     """The results as a person reads them in a terminal."""
     shown = Table(title="Faults injected and survived")
-    for column in COLUMNS[:6]:
+    for column in ON_SCREEN:
         shown.add_column(column, justify="right" if column in ("injected", "survived", "seconds") else "left")
     for ran in results:
         for row in rows(ran):
-            shown.add_row(*row[:6], style=None if ran.tally.held else "red")
+            shown.add_row(
+                *(row[COLUMNS.index(column)] for column in ON_SCREEN), style=None if ran.tally.held else "red"
+            )
         shown.add_section()
     return shown
 

@@ -1,8 +1,8 @@
 """SQLite's own way to the disk, watched: a VFS named "prove" that tells a `Watcher` of each change before it reaches a file.
 
 It is the system's unix VFS with four methods replaced (write, truncate, sync, and delete of a file), in the very library that
-Python's `sqlite3` has loaded. Reading, locking and the shared memory go straight to the original, so the SQLite that is watched does
-what it always does. Connect with `connect_to(watcher)`.
+Python's `sqlite3` has loaded. Reading, locking and the shared memory go straight to the original: the SQLite that is watched
+does what it always does. Connect with `connect_to(watcher)`.
 """
 
 from __future__ import annotations

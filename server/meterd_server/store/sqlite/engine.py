@@ -22,6 +22,7 @@ from meterd_server.store.sqlite.connection import Connection
 from meterd_server.store.sqlite.consequences import list_due
 from meterd_server.store.sqlite.listing import list_entries
 from meterd_server.store.sqlite.lockfile import LockFile
+from meterd_server.store.sqlite.logs import make_durable
 from meterd_server.store.sqlite.moving import list_users
 from meterd_server.store.sqlite.rates import add_cards, count_cards, read_cards
 from meterd_server.store.sqlite.schema import migrate
@@ -275,14 +276,22 @@ class SqliteStore:
         return self._connection, self._writer
 
     async def _start(self) -> None:
-        self._connection = connection = await self._connected(self._place)
+        self._connection = connection = await self._connected(self._connect_writer, self._place)
         self._writer = await connection.run(_make_writer, self._place, self._accounts_max)
         if self._lock:
             uri = f"file:{quote(self._place)}?mode=ro"
-            self._reader = await self._connected(uri, uri=True)
+            self._reader = await self._connected(self._connect, uri, uri=True)
 
-    async def _connected(self, database: str, **options: bool) -> Connection:
-        connection = Connection(partial(self._connect, database, **_CONNECT, **options))
+    def _connect_writer(self, database: str, **options: object) -> sqlite3.Connection:
+        """Connect first, on the connection's own thread: nobody has read the logs yet."""
+        if self._lock:
+            make_durable(Path(database))
+        return self._connect(database, **options)
+
+    async def _connected(
+        self, connect: Callable[..., sqlite3.Connection], database: str, **options: bool
+    ) -> Connection:
+        connection = Connection(partial(connect, database, **_CONNECT, **options))
         try:
             await connection
         except BaseException:
