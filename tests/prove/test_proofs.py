@@ -6,7 +6,6 @@ from prove.mutants import MUTANTS
 from prove.proof_mutants import ROOT
 from prove.proofs import NotHereError, Proof, Round, all_proofs, run_rounds
 
-
 IN_TIME = {name: proof for name, proof in all_proofs().items() if proof.seeds_of("test")}
 
 
