@@ -1,0 +1,39 @@
+"""Whatever is done to a ledger in whatever order, on each engine: after every step it is what the model says."""
+
+import ast
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from prove import model
+from prove.machine import LedgerMachine
+from prove.plain_store import PlainStore
+from store.engines import ENGINES, Engine
+
+PLAIN = Engine("rules", lambda _, **options: PlainStore(), survives_reopening=False)
+EXAMPLES = {"rules": 250, "sqlite-memory": 350, "sqlite-file": 150, "postgres": 20, "postgres-distributed": 5}
+"""How many on each engine, so that all of it takes less than a minute: 500 on SQLite."""
+
+
+@pytest.mark.parametrize("engine", [PLAIN, *ENGINES], ids=lambda engine: engine.name)
+@pytest.mark.timeout(600)
+def test_the_ledger_is_what_the_model_says(engine):
+    """Fifty steps of any kind, in batches, with replays, restarts and a clock that jumps, come to what the model comes to."""
+    run_state_machine_as_test(
+        type("Machine", (LedgerMachine,), {"engine": engine}),
+        settings=settings(
+            max_examples=EXAMPLES[engine.name],
+            stateful_step_count=50,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+
+
+def test_the_model_shares_no_code_with_the_rules():
+    """The model is small, and imports nothing."""
+    source = Path(model.__file__).read_text()
+    imports = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Import | ast.ImportFrom)]
+    assert ([], True) == (imports, len(source.splitlines()) <= 300)
