@@ -1,5 +1,6 @@
 """Moving a ledger between engines: everything arrives as it was, an interrupted move goes on, and a difference is never missed."""
 
+import random
 from itertools import permutations
 
 import pytest
@@ -9,6 +10,7 @@ from meterd_server.store.moving import MoveError, copy, count_entries, prove
 from rules.commands import cost, funding, strict_cost
 from store.engines import ENGINES
 from store.model import Model, assert_holds, brief
+from store.special import special_command
 
 USERS = ["alice", "Alice", "bob", "dávid", "\N{GRINNING FACE}", *(f"user-{number}" for number in range(150))]
 PAIRS = [pair for pair in permutations(ENGINES, 2) if pair[0].name != "sqlite-memory"]
@@ -54,6 +56,29 @@ async def test_everything_arrives(stores):
     again = [cost("alice", 7, "r7", labels=(("n", "7"),)), cost("bob", 4), funding("new", 1)]
     assert model.commit(again) == brief(await target.commit(again, 9))
     await assert_holds(target, model, [*USERS, "new"])
+
+
+async def test_what_follows_from_entries_arrives_with_them(stores):
+    """Reservations, reversals and grants are in the new store what they were in the old one: the same is due, and comes of each."""
+    source, target = stores
+    dice, now_us = random.Random(7), 0
+    for _ in range(25):
+        batch = [special_command(dice, USERS[:6], now_us) for _ in range(25)]
+        await source.commit(batch, now_us)
+        now_us += dice.choice([0, 1, 5])
+        if dice.randrange(2):
+            await source.commit(await source.due(now_us, 9), now_us)
+        if dice.randrange(2):
+            await copy(source, target)  # what is moved later may end what was moved before
+    await copy(source, target)
+    await prove(source, target)
+    for later_us in (0, 1, 3, 9):
+        due = await source.due(now_us + later_us, 1000)
+        assert sorted(due) == sorted(await target.due(now_us + later_us, 1000))
+    assert due
+    batch = [special_command(dice, USERS[:6], now_us + 3) for _ in range(400)]
+    assert await source.commit(batch, now_us + 3) == await target.commit(batch, now_us + 3)
+    await prove(source, target)
 
 
 async def test_there_and_back(stores, tmp_path):

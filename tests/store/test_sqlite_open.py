@@ -11,8 +11,11 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from meterd_server.errors import StartupError
+from meterd_server.model import Account
+from meterd_server.rules import fingerprint
 from meterd_server.store.sqlite import SqliteStore
-from rules.commands import cost
+from meterd_server.store.sqlite.schema import APPLICATION_ID, migrations
+from rules.commands import cost, reverse
 
 
 async def refusal(path):
@@ -254,3 +257,25 @@ async def test_a_closed_file_is_one_file(path):
     with closing(sqlite3.connect(f"file:{path}?immutable=1", uri=True)) as connection:
         assert [(1, -5)] == connection.execute("SELECT version, balance_microcents FROM entry").fetchall()
         assert [(1, 5)] == connection.execute("SELECT version, spent_microcents FROM account").fetchall()
+
+
+async def test_a_file_of_an_earlier_schema_is_brought_up_to_date(tmp_path):
+    """What was recorded before there were reservations is there afterwards, and is built upon."""
+    path = tmp_path / "meterd.sqlite3"
+    with closing(sqlite3.connect(path)) as connection:
+        for _, sql in migrations()[:2]:
+            connection.executescript(sql)
+        connection.executescript(f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = 2;")
+        connection.execute("INSERT INTO user VALUES (1, 'alice')")
+        connection.execute("INSERT INTO account VALUES (1, 1, 1, 0, 5, 7, 0)")
+        connection.execute(
+            "INSERT INTO entry VALUES (1, 1, 1, 0, 1, -5, -5, 'r', ?, NULL, NULL, NULL, 7, NULL, 0)",
+            (fingerprint(cost("alice", 5, "r")),),
+        )
+        connection.commit()
+    store = SqliteStore(path)
+    await store.open()
+    assert Account("alice", 1, 0, 5, 7) == await store.account("alice")
+    again, reversed_ = await store.commit([cost("alice", 5, "r"), reverse("alice", 1)], 8)
+    assert (True, 5, 0) == (again.replayed, reversed_.entry.amount_microcents, reversed_.account.balance_microcents)
+    await store.close()
