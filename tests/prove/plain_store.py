@@ -51,13 +51,17 @@ class PlainStore:
         """The account as it is."""
         return self._accounts.get(user_id, Account(user_id))
 
+    def entries_now(self, user_id):
+        """All entries of a user, oldest first."""
+        return self._entries.get(user_id, [])
+
     def _facts(self, needed):
         if needed is None:
             return Facts({}, {})
         reservations = {key: self._reservations[key] for key in needed.reservations if key in self._reservations}
         originals = {}
         for user_id, version in needed.originals:
-            entries = self._entries.get(user_id, [])
+            entries = self.entries_now(user_id)
             if version <= len(entries):
                 originals[user_id, version] = Original(entries[version - 1], self._reversed.get((user_id, version), 0))
         return Facts(reservations, originals)
@@ -69,7 +73,7 @@ class PlainStore:
     async def entries(self, user_id, *, after_version, before_version, newest_first, limit):
         """The entries asked for, oldest first."""
         assert not newest_first
-        return [e for e in self._entries.get(user_id, [])[after_version:] if e.version < before_version][:limit]
+        return [e for e in self.entries_now(user_id)[after_version:] if e.version < before_version][:limit]
 
     async def due(self, now_us, limit):
         """What is due, oldest first."""
