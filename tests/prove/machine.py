@@ -90,8 +90,8 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule(years=st.sampled_from([-10, 10, -1]))
     def jump(self, years):
-        """Set the clock."""
-        self.now_us += years * YEAR
+        """Set the clock, as far back as there was one."""
+        self.now_us = max(YEAR, self.now_us + years * YEAR)
 
     @rule(
         seconds=st.sampled_from([0, 1, 10, 60, 400]),
@@ -167,8 +167,7 @@ class LedgerMachine(RuleBasedStateMachine):
             account = self.runner.run(self.store.account(name))
             known = self.model.user(name)
             assert not _differences(summary(known), told_account(account))
-            peeked = getattr(self.store, "peek", lambda _: None)(name)
-            assert peeked in (account, None)
+            assert self.store.peek(name) in (account, None)
             seen = len(audit.entries)
             if seen < account.version:
                 entries = self.runner.run(

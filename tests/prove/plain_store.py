@@ -25,9 +25,13 @@ class PlainStore:
 
     async def commit(self, commands, now_us):
         """Decide the commands and keep what they make."""
+        return self.decide(commands, now_us)
+
+    def decide(self, commands, now_us):
+        """`commit`, which there is nothing to wait for in."""
         keys = {(each.user_id, each.request_id) for each in commands if may_be_recorded(each)}
         recorded = {key: self._by_request[key] for key in keys if key in self._by_request}
-        accounts = {each.user_id: self._account(each.user_id) for each in commands}
+        accounts = {each.user_id: self.peek(each.user_id) for each in commands}
         decision = decide_batch(accounts, recorded, commands, now_us, self._facts(needs(commands)))
         for entry in decision.entries:
             key = (entry.user_id, entry.request_id)
@@ -43,8 +47,13 @@ class PlainStore:
         self._accounts |= decision.accounts
         return decision.outcomes
 
-    def _account(self, user_id):
+    def peek(self, user_id):
+        """The account as it is."""
         return self._accounts.get(user_id, Account(user_id))
+
+    def entries_now(self, user_id):
+        """All entries of a user, oldest first."""
+        return self._entries.get(user_id, [])
 
     def _facts(self, needed):
         if needed is None:
@@ -52,19 +61,19 @@ class PlainStore:
         reservations = {key: self._reservations[key] for key in needed.reservations if key in self._reservations}
         originals = {}
         for user_id, version in needed.originals:
-            entries = self._entries.get(user_id, [])
+            entries = self.entries_now(user_id)
             if version <= len(entries):
                 originals[user_id, version] = Original(entries[version - 1], self._reversed.get((user_id, version), 0))
         return Facts(reservations, originals)
 
     async def account(self, user_id):
         """The account as it is."""
-        return self._account(user_id)
+        return self.peek(user_id)
 
     async def entries(self, user_id, *, after_version, before_version, newest_first, limit):
         """The entries asked for, oldest first."""
         assert not newest_first
-        return [e for e in self._entries.get(user_id, [])[after_version:] if e.version < before_version][:limit]
+        return [e for e in self.entries_now(user_id)[after_version:] if e.version < before_version][:limit]
 
     async def due(self, now_us, limit):
         """What is due, oldest first."""

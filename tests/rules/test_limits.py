@@ -5,9 +5,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meterd_server.errors import Reason
-from meterd_server.model import ACCOUNT_MICROCENTS_MAX, OPERATION_MICROCENTS_MAX, Account, AccountMore, Applied
+from meterd_server.model import (
+    ACCOUNT_MICROCENTS_MAX,
+    OPERATION_MICROCENTS_MAX,
+    SET_ASIDE_MICROCENTS_MAX,
+    Account,
+    AccountMore,
+    Applied,
+    Lapse,
+    Policy,
+)
 from meterd_server.rules import decide, fingerprint
-from rules.commands import cost, funding, update
+from rules.commands import capture, cost, funding, grant, policy, reserve, reverse, update
+from rules.teller import Teller
 
 MAX = ACCOUNT_MICROCENTS_MAX
 TEN_YEARS_US = 10 * 365 * 86400 * 10**6
@@ -94,3 +104,68 @@ def test_occur_time_is_kept_as_it_was_said():
         command = cost("alice", 1, occur_time_us=occur_time_us)
         assert occur_time_us == decide(at(0), command, NOW).entry.occur_time_us
         assert fingerprint(command) == decide(at(0), command, NOW).entry.fingerprint
+
+
+def reserved(held):
+    """Return more of an account that holds so much, and is unlimited."""
+    return AccountMore(held, policy=Policy(unlimited=True))
+
+
+@pytest.mark.parametrize(
+    ("account", "make"),
+    [
+        pytest.param(
+            at(0)._replace(more=reserved(SET_ASIDE_MICROCENTS_MAX - 7)),
+            lambda more: reserve("alice", 7 + more),
+            id="held",
+        ),
+        pytest.param(
+            at(MAX - 7, MAX - 20)._replace(more=AccountMore(lapsed_microcents=MAX - 7)),
+            lambda more: grant("alice", 7 + more, NOW + 1),
+            id="funded and lapsed total",
+        ),
+        pytest.param(
+            at(0, 0)._replace(more=AccountMore(lapsed_microcents=MAX - 7)),
+            lambda more: grant("alice", 7 + more, NOW + 1),
+            id="what may lapse alone",
+        ),
+    ],
+)
+def test_what_is_set_aside_and_what_may_lapse_have_limits(account, make):
+    """What is held is bounded, and so is what lapsed with what still may: a lapse is never refused."""
+    assert isinstance(decide(account, make(0), NOW), Applied)
+    assert Reason.AMOUNT_OUT_OF_RANGE == decide(account, make(1), NOW).reason
+
+
+def test_a_grant_leaves_room_for_its_lapse():
+    """The base keeps within the range by itself, so that the balance does when every grant has lapsed."""
+    teller = Teller()
+    teller.does(cost("alice", MAX - 5))
+    teller.does(grant("alice", 10, NOW + 1))
+    assert Reason.AMOUNT_OUT_OF_RANGE == teller.refuses(update("alice", 10, 4))
+    teller.does(update("alice", 10, 5))
+    teller.now_us += 1
+    teller.asks(Lapse("alice"))
+    assert (-MAX, 10) == (teller.account.balance_microcents, teller.account.more.lapsed_microcents)
+
+
+def test_a_reservations_totals_have_limits():
+    """All that was ever set aside or charged for a reservation stays within the range, whatever was reversed."""
+    teller = Teller()
+    teller.does(policy("alice", unlimited=True))
+    teller.does(reserve("alice", 5, "r"))
+    entry = teller.does(capture("alice", "r", MAX - 3, final=False))
+    teller.does(reverse("alice", entry.version))
+    assert Reason.AMOUNT_OUT_OF_RANGE == teller.refuses(capture("alice", "r", 4))
+    teller.does(capture("alice", "r", 3))
+
+
+@given(st.integers(-MAX, MAX), st.integers(0, SET_ASIDE_MICROCENTS_MAX), st.integers(0, SET_ASIDE_MICROCENTS_MAX))
+def test_what_is_available_fits_an_int64(balance, held, credit):
+    """At every limit at once, too."""
+    for at_the_end in (balance, MAX, -MAX):
+        account = Account("alice", 1, max(0, at_the_end), max(0, -at_the_end))
+        for more in (AccountMore(held, policy=Policy(credit)), reserved(SET_ASIDE_MICROCENTS_MAX)):
+            assert -(2**63) <= account._replace(more=more).available_microcents < 2**63
+    full = Account("alice", 1, MAX, more=AccountMore(policy=Policy(SET_ASIDE_MICROCENTS_MAX)))
+    assert full.available_microcents < 2**63
