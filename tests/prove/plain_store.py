@@ -31,7 +31,7 @@ class PlainStore:
         """`commit`, which there is nothing to wait for in."""
         keys = {(each.user_id, each.request_id) for each in commands if may_be_recorded(each)}
         recorded = {key: self._by_request[key] for key in keys if key in self._by_request}
-        accounts = {each.user_id: self.peek(each.user_id) for each in commands}
+        accounts = {each.user_id: self._account(each.user_id) for each in commands}
         decision = decide_batch(accounts, recorded, commands, now_us, self._facts(needs(commands)))
         for entry in decision.entries:
             key = (entry.user_id, entry.request_id)
@@ -47,9 +47,12 @@ class PlainStore:
         self._accounts |= decision.accounts
         return decision.outcomes
 
+    def _account(self, user_id):
+        return self._accounts.get(user_id, Account(user_id))
+
     def peek(self, user_id):
         """The account as it is."""
-        return self._accounts.get(user_id, Account(user_id))
+        return self._account(user_id)
 
     def entries_now(self, user_id):
         """All entries of a user, oldest first."""
@@ -68,7 +71,7 @@ class PlainStore:
 
     async def account(self, user_id):
         """The account as it is."""
-        return self.peek(user_id)
+        return self._account(user_id)
 
     async def entries(self, user_id, *, after_version, before_version, newest_first, limit):
         """The entries asked for, oldest first."""
