@@ -73,6 +73,7 @@ SAME_ID_OTHER_REQUEST = [
     (EXTEND, {"ttl_us": None}),
     (EXTEND, {"ttl_us": 5 * SECOND + 1}),
     (EXTEND, {"add_microcents": 0}),
+    (EXTEND, {"fill_to_microcents": 0}),
     (POLICY, {"credit_limit_microcents": None}),
     (POLICY, {"credit_limit_microcents": 0}),
     (POLICY, {"unlimited": None}),

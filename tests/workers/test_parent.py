@@ -66,7 +66,7 @@ async def test_a_worker_that_hangs_up(make_workers, monkeypatch, caplog):
         return [text for record in caplog.records if (text := record.getMessage()).startswith("worker 1 ended")]
 
     await workers.start()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while len(ends()) < 4:  # noqa: ASYNC110 -- only the log tells
             await asyncio.sleep(0.01)
     await workers.stop()
