@@ -50,13 +50,18 @@ def wait_until(condition, what):
 
 
 class Daemon:
-    """`meterd serve` on a database file; as a context manager it is running inside and gone afterwards."""
+    """`meterd serve` on a database file; as a context manager it is running inside and gone afterwards.
 
-    def __init__(self, folder, *, db=None, listen="127.0.0.1:0", options=()):
+    `module` is what is run instead, and sees `variables` in its environment besides.
+    """
+
+    def __init__(self, folder, *, db=None, listen="127.0.0.1:0", options=(), module="meterd_server", variables=None):
         self.folder = folder
         self.db = db or folder / "ledger.sqlite3"
         self._log_path = folder / "daemon.log"
         self._arguments = ["--listen", listen, "--db", str(self.db), "--log-format", "json", *options]
+        self.module = module
+        self._variables = variables or {}
         self._process = None
         self.address = ""
 
@@ -75,8 +80,8 @@ class Daemon:
         """Start the daemon and wait until it says where it listens."""
         with self._log_path.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "meterd_server", "serve", *self._arguments],
-                env=environment(self.folder),
+                [sys.executable, "-m", self.module, "serve", *self._arguments],
+                env=environment(self.folder) | self._variables,
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,

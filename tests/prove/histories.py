@@ -9,10 +9,9 @@ import asyncio
 from dataclasses import dataclass, field
 from itertools import count
 
+from meterd_server.errors import Overloaded, StoreUnavailable
 from prove.model import Model, summary
 from prove.operations import command_of, in_full, told, told_account, told_entry
-
-from meterd_server.errors import Overloaded, StoreUnavailable
 
 NOW_US = 1_700_000_000_000_000
 """The clock stands: each entry is then recorded a microsecond after the one before."""

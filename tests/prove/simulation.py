@@ -9,11 +9,10 @@ import heapq
 import random
 import zlib
 
-from prove.plain_store import PlainStore
-
 from meterd_server.errors import StoreUnavailable
 from meterd_server.ledger import Ledger
 from prove.histories import NOW_US, History, act
+from prove.plain_store import PlainStore
 
 CLIENTS = 6
 LIVES = 3

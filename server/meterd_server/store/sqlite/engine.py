@@ -276,22 +276,22 @@ class SqliteStore:
         return self._connection, self._writer
 
     async def _start(self) -> None:
-        self._connection = connection = await self._connected(self._connect_writer, self._place)
+        self._connection = connection = await self._connected(self._place, connect=self._connect_first)
         self._writer = await connection.run(_make_writer, self._place, self._accounts_max)
         if self._lock:
             uri = f"file:{quote(self._place)}?mode=ro"
-            self._reader = await self._connected(self._connect, uri, uri=True)
+            self._reader = await self._connected(uri, uri=True)
 
-    def _connect_writer(self, database: str, **options: object) -> sqlite3.Connection:
-        """Connect first, on the connection's own thread: nobody has read the logs yet."""
+    def _connect_first(self, database: str, **options: object) -> sqlite3.Connection:
+        """Connect on the connection's own thread, where nobody has read the logs yet."""
         if self._lock:
             make_durable(Path(database))
         return self._connect(database, **options)
 
     async def _connected(
-        self, connect: Callable[..., sqlite3.Connection], database: str, **options: bool
+        self, database: str, *, connect: Callable[..., sqlite3.Connection] | None = None, **options: bool
     ) -> Connection:
-        connection = Connection(partial(connect, database, **_CONNECT, **options))
+        connection = Connection(partial(connect or self._connect, database, **_CONNECT, **options))
         try:
             await connection
         except BaseException:
