@@ -6,8 +6,8 @@ import subprocess
 from contextlib import ExitStack, contextmanager
 
 from e2e.process import Daemon
-from prove.harness import Load
-from prove.proof_failpoints import check_file, settled
+from prove.harness import Load, settled
+from prove.invariants import check_file
 from prove.proofs import Round, proof
 
 DISK_MIB = 4
@@ -34,10 +34,10 @@ async def disk_full(round_: Round) -> None:
                 # It ends when every writer was told that the outcome is unknown.
                 await loads[-1].run(daemon.address)
                 undo()
-                await settled(daemon, loads)
+                await settled(daemon.address, loads)
             loads.append(Load(seed=round_.seed * 3 + 2, operations_max=300))
             await loads[-1].run(daemon.address)
-            await settled(daemon, loads)
+            await settled(daemon.address, loads)
             assert not loads[-1].failures, f"there is room, and still {loads[-1].failures}"
             assert 0 == daemon.stop()
             await check_file(daemon.db)

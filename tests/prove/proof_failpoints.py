@@ -5,11 +5,9 @@ import random
 import signal
 from typing import NamedTuple
 
-import meterd
 from e2e.process import Daemon
-from meterd_server.store.sqlite import SqliteStore
-from prove.harness import Load, audit
-from prove.invariants import check_store
+from prove.harness import Load, settled
+from prove.invariants import check_file
 from prove.proofs import Round, proof
 
 
@@ -56,16 +54,16 @@ async def failpoints(round_: Round) -> None:
                 if how == "kill" and fired.exists():
                     assert -signal.SIGKILL == daemon.wait()
                 else:
-                    await settled(daemon, loads[:1])
+                    await settled(daemon.address, loads[:1])
                     assert daemon.stop() in (0, -signal.SIGKILL)
             assert fired.exists(), "the load did not come to that point"
             if how == "stall":
                 assert not loads[0].failures, f"a slow disk is no failure: {loads[0].failures}"
             daemon.module = "meterd_server"
             daemon.start()
-            await settled(daemon, loads[:1])
+            await settled(daemon.address, loads[:1])
             await loads[1].run(daemon.address)
-            await settled(daemon, loads)
+            await settled(daemon.address, loads)
             assert 0 == daemon.stop()
         finally:
             daemon.end()
@@ -79,22 +77,3 @@ def start(daemon: Daemon) -> bool:
     except AssertionError:
         return False
     return True
-
-
-async def settled(daemon: Daemon, loads: list[Load]) -> None:
-    """Audit a daemon that may still be coming back, have what is unknown settled, and audit it again."""
-    async with meterd.AsyncClient(daemon.address, retry=meterd.RetryPolicy(attempts=30)) as client:
-        await audit(client, *loads)
-        for load in loads:
-            await load.settle(client)
-        await audit(client, *loads)
-
-
-async def check_file(path) -> None:
-    """Check every invariant of a file that nobody uses."""
-    store = SqliteStore(path)
-    await store.open()
-    try:
-        await check_store(store)
-    finally:
-        await store.close()
