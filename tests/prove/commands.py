@@ -42,13 +42,14 @@ class Commands:
 
     def batch(self, commands_max: int = 12) -> list[Command]:
         """Commands for one commit, small ones more often; now and then one that was in a batch before."""
-        batch = [self._one() for _ in range(self._dice.randint(1, self._dice.randint(1, commands_max)))]
+        batch = [self.one() for _ in range(self._dice.randint(1, self._dice.randint(1, commands_max)))]
         if self._past and not self._dice.randrange(4):
             batch.append(self._dice.choice(self._past))
         self._past.extend(batch)
         return batch
 
-    def _one(self) -> Command:
+    def one(self) -> Command:
+        """A command that was not made before."""
         dice = self._dice
         user_id = USERS[min(dice.randrange(len(USERS)), dice.randrange(len(USERS)))]
         self._made += 1

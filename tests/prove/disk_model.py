@@ -13,11 +13,14 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
-from prove.sqlite_vfs import OK
+from prove.sqlite_vfs import IOERR_DELETE, IOERR_FSYNC, IOERR_TRUNCATE, IOERR_WRITE, OK
 
 if TYPE_CHECKING:
     import random
     from collections.abc import Callable, Iterable, Mapping
+
+ERRORS = {"write": IOERR_WRITE, "sync": IOERR_FSYNC, "truncate": IOERR_TRUNCATE, "delete": IOERR_DELETE}
+"""The code with which SQLite's callers see that each kind of step failed."""
 
 PAGE_BYTES = 4096
 SECTORS_BYTES = (512, 4096)

@@ -161,6 +161,15 @@ async def audit(client: meterd.AsyncClient, *loads: Load) -> None:
         assert_adds_up(entries, await client.get_balance(user_id))
 
 
+async def settled(address: str, loads: list[Load]) -> None:
+    """Audit a daemon that may still be coming back, have what is unknown settled, and audit it again."""
+    async with meterd.AsyncClient(address, retry=meterd.RetryPolicy(attempts=30)) as client:
+        await audit(client, *loads)
+        for load in loads:
+            await load.settle(client)
+        await audit(client, *loads)
+
+
 def assert_adds_up(entries: list[meterd.Entry], balance: meterd.Balance) -> None:
     """One user's versions have no gap, times increase, each balance follows from the one before, and the sums are the account's."""
     assert list(range(1, len(entries) + 1)) == [entry.version for entry in entries]

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING
 
 from meterd_server.model import Account, EntryKind, Expire, Lapse, ReservationState
 from meterd_server.rules import apply, expiry_request_id
+from meterd_server.store.sqlite import SqliteStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from pathlib import Path
 
     from meterd_server.model import Command, Entry, Reservation
     from meterd_server.store import MovableStore
@@ -42,6 +44,16 @@ async def check_store(store: MovableStore) -> dict[str, list[Entry]]:
     assert len(due) == len(set(due)), "something is due twice"
     assert expected == set(due), f"due beside what the entries say: {expected ^ set(due)}"
     return found
+
+
+async def check_file(path: Path) -> None:
+    """`check_store` for a SQLite file that nobody uses."""
+    store = SqliteStore(path)
+    await store.open()
+    try:
+        await check_store(store)
+    finally:
+        await store.close()
 
 
 def _due(entries: Sequence[Entry]) -> set[Command]:

@@ -321,6 +321,17 @@ MUTANTS: list[Mutant] = [
         ),
     ),
     *_mutants(
+        "store/sqlite/logs.py",
+        ("tests/store/test_sqlite_logs.py",),
+        ("logs are written again and not synced", "            os.fsync(descriptor)\n", "            pass\n"),
+        ("only the first part of a log is written again", "while chunk :=", "if chunk :="),
+    ),
+    *_mutants(
+        "store/sqlite/engine.py",
+        ("tests/prove/test_disk_model.py", "tests/prove/test_proofs.py", "-k", "model or syncs"),
+        ("logs are believed as they are found", "make_durable(Path(database))", "pass"),
+    ),
+    *_mutants(
         "store/sqlite/engine.py",
         ("tests/store/test_sqlite_open.py", "tests/store/test_sqlite_at_once.py", "tests/store/test_sqlite_faults.py"),
         ("the sync is skipped", '"PRAGMA synchronous = FULL"', '"PRAGMA synchronous = OFF"'),

@@ -6,17 +6,16 @@ import random
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from prove.disk_model import KINDS, SYNCED, WRITTEN, Disk, Recorder
+from prove.disk_model import ERRORS, KINDS, SYNCED, WRITTEN, Disk, Recorder
 from prove.proofs import Round, proof
 from prove.recording import Recording, check_image, record, tuned
-from prove.sqlite_vfs import FULL, IOERR_DELETE, IOERR_FSYNC, IOERR_TRUNCATE, IOERR_WRITE, OK
+from prove.sqlite_vfs import FULL, OK
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
 BATCHES = 60
-ERRORS = {"write": IOERR_WRITE, "sync": IOERR_FSYNC, "truncate": IOERR_TRUNCATE, "delete": IOERR_DELETE}
 IMAGES = 50
 """Of each of the two recordings of a round."""
 SHARED_MEMORY = "-shm"

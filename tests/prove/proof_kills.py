@@ -3,9 +3,9 @@
 import random
 import signal
 
-import meterd
 from e2e.process import Daemon
-from prove.harness import Load, audit
+from prove.harness import Load, settled
+from prove.invariants import check_file
 from prove.proofs import Round, proof
 
 EVENTS_MAX = 1_500
@@ -44,14 +44,18 @@ async def end_under_load(round_: Round, kind: str, signal_number: int, exit_code
                 assert sender.has_sent
                 assert exit_code == daemon.wait()
                 daemon.start()
-                async with meterd.AsyncClient(daemon.address) as client:
-                    await audit(client, *loads)
-                    await load.settle(client)
-                    await audit(client, *loads)
+                await settled(daemon.address, loads)
         assert 0 == daemon.stop()
+    await check_file(daemon.db)
 
 
 @proof("kill", "the daemon is killed under live gRPC load", rounds=(5, 25, 1_000))
 async def kill(round_: Round) -> None:
     """Whatever was acknowledged before a SIGKILL is there once, and a retry settles the rest once."""
     await end_under_load(round_, "SIGKILL", signal.SIGKILL, -signal.SIGKILL)
+
+
+@proof("stop", "the daemon is asked to stop under live gRPC load", rounds=(1, 10, 200))
+async def stop(round_: Round) -> None:
+    """SIGTERM ends a daemon with exit code 0 whatever is asked of it meanwhile, and every caller was told the truth."""
+    await end_under_load(round_, "SIGTERM", signal.SIGTERM, 0)

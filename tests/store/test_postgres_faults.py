@@ -1,25 +1,17 @@
 """Connections that break at any point: what was acknowledged is there once; what is unknown is found out, or settled by a retry."""
 
 import asyncio
-import os
-import random
 
 import asyncpg
 import pytest
 
 from meterd_server.errors import StoreUnavailable
-from meterd_server.ledger import Ledger
 from meterd_server.model import Applied, Lapse
 from meterd_server.store.postgres.engine import PostgresStore
 from rules.commands import capture, cost, funding, grant, reserve, strict_cost
 from store.engines import DistributedStore, private_server
 from store.model import entries_of
 from store.proxy import Proxy
-
-CUTS = int(os.environ.get("POSTGRES_CUTS", "15"))
-"""How often a connection is cut at a random byte; CI does a few."""
-
-USERS = [f"user-{number}" for number in range(6)]
 
 
 @pytest.fixture
@@ -194,69 +186,6 @@ async def test_a_rival_that_hangs(store):
     (outcome,) = await store.commit([cost("alice", 5)], 1)
     assert 95 == outcome.account.balance_microcents
     rival.terminate()
-
-
-class Callers:
-    """Writers that repeat each command, with the same id, until they are told its outcome, and remember it."""
-
-    def __init__(self, store):
-        self.ledger = Ledger(store, clock_us=lambda: 1, commit_window_seconds=0.001)
-        self.told = {}
-        self.unknown = 0
-
-    async def write(self, number, until):
-        """Write until a task is done."""
-        rng = random.Random(number)
-        turn = 0
-        while not until.done():
-            turn += 1
-            kind = rng.choice((cost, strict_cost, funding))
-            command = kind(rng.choice(USERS), rng.randrange(1, 100), f"{number}/{turn}")
-            self.told[command] = await self.insist(command)
-
-    async def insist(self, command):
-        """Send until there is an answer."""
-        while True:
-            try:
-                return await self.ledger.submit(command)
-            except StoreUnavailable:
-                self.unknown += 1
-                await asyncio.sleep(0.02)
-
-
-async def assert_all_is_there(callers, store):
-    """Check that each acknowledged entry is there as it was told, that there are no others, and that the sums follow."""
-    applied = [outcome for outcome in callers.told.values() if isinstance(outcome, Applied)]
-    for user_id in USERS:
-        entries = await entries_of(store, user_id)
-        told = {outcome.entry for outcome in applied if outcome.entry.user_id == user_id}
-        assert told == set(entries)
-        assert list(range(1, len(entries) + 1)) == [entry.version for entry in entries]
-        account = await store.account(user_id)
-        assert (len(entries), sum(entry.amount_microcents for entry in entries)) == (
-            account.version,
-            account.balance_microcents,
-        )
-
-
-async def test_connections_cut_at_random_bytes(store, direct, proxy):
-    """However often a connection is cut in the midst of anything, every command comes to one outcome, and to one entry."""
-    rng = random.Random(4)
-    callers = Callers(store)
-
-    async def cut():
-        while proxy.cuts < CUTS:
-            proxy.was_cut.clear()
-            proxy.cut_after(rng.randrange(1, 60_000))
-            await proxy.was_cut.wait()
-
-    cutting = asyncio.create_task(cut())
-    async with asyncio.timeout(110):
-        await asyncio.gather(*[callers.write(number, cutting) for number in range(8)])
-    await cutting
-    await callers.ledger.stop()
-    assert CUTS == proxy.cuts
-    await assert_all_is_there(callers, direct)
 
 
 async def test_a_caller_who_leaves_in_the_midst_of_a_commit(store, direct):
