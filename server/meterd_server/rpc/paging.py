@@ -24,14 +24,13 @@ def page_size(asked: int) -> int:
 
 def make_token(user_id: str, order: str, version: int) -> str:
     """The token that continues this user's listing in this order after the entry `version`."""
-    return base64.urlsafe_b64encode(_LAYOUT.pack(_binding(user_id, order, version), version)).decode().rstrip("=")
+    return _token(_LAYOUT.pack(_binding(user_id, order, version), version))
 
 
 def read_token(token: str, user_id: str, order: str) -> int | None:
     """The version that the token continues after; None if it was not made for this user and order."""
     try:
-        raw = base64.b64decode(token.encode() + b"=" * (-len(token) % 4), altchars=b"-_", validate=True)
-        binding, version = _LAYOUT.unpack(raw)
+        binding, version = _LAYOUT.unpack(_bytes_of(token))
     except (ValueError, struct.error):
         return None
     return version if version > 0 and binding == _binding(user_id, order, version) else None
@@ -40,17 +39,26 @@ def read_token(token: str, user_id: str, order: str) -> int | None:
 def make_user_token(user_id: str) -> str:
     """The token that continues a listing of all users after this one."""
     raw = user_id.encode()
-    return base64.urlsafe_b64encode(_user_binding(raw) + raw).decode().rstrip("=")
+    return _token(_user_binding(raw) + raw)
 
 
 def read_user_token(token: str) -> str | None:
     """The user that the token continues after; None if it is none of `make_user_token`'s."""
     try:
-        raw = base64.b64decode(token.encode() + b"=" * (-len(token) % 4), altchars=b"-_", validate=True)
+        raw = _bytes_of(token)
         user_id = raw[_BINDING_BYTES:].decode()
     except ValueError:
         return None
     return user_id if user_id and raw[:_BINDING_BYTES] == _user_binding(user_id.encode()) else None
+
+
+def _token(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).decode().rstrip("=")
+
+
+def _bytes_of(token: str) -> bytes:
+    """What `_token` was made of. Raises ValueError for what is none."""
+    return base64.b64decode(token.encode() + b"=" * (-len(token) % 4), altchars=b"-_", validate=True)
 
 
 def _user_binding(user_id: bytes) -> bytes:

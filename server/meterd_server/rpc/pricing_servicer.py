@@ -11,7 +11,7 @@ from meterd_server.model import OPERATION_MICROCENTS_MAX, Check
 from meterd_server.pricing import CardError, Unrated, affordable_units, charge
 from meterd_server.rpc import encode, rate_cards, validate
 from meterd_server.rpc.paging import make_token, page_size, read_token
-from meterd_server.rpc.status import RequestError, Violation, invalid_argument, make_status
+from meterd_server.rpc.status import RequestError, make_status
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,7 +34,7 @@ class PricingService:
     async def Quote(self, request: pricing_pb2.QuoteRequest) -> pricing_pb2.QuoteResponse:  # noqa: N802 -- the contract's name
         """What a usage would cost, and how much more the user can afford."""
         if request.meter and not request.user_id:
-            raise _refuse("meter", "needs a user_id")
+            raise validate.refuse("meter", "needs a user_id")
         user_id = validate.user_id(request.user_id) if request.user_id else ""
         used = validate.usage(request.usage, "usage")
         priced, card = validate.priced(used, None, self._prices, "usage")
@@ -58,7 +58,7 @@ class PricingService:
     ) -> pricing_pb2.PutRateCardResponse:
         """Add cards, all or none."""
         if not 0 < len(request.rate_cards) <= CARDS_MAX:
-            raise _refuse("rate_cards", f"does not have 1 to {CARDS_MAX} cards")
+            raise validate.refuse("rate_cards", f"does not have 1 to {CARDS_MAX} cards")
         cards = [rate_cards.read(card, f"rate_cards[{place}]") for place, card in enumerate(request.rate_cards)]
         try:
             kept, added = await self._prices.add(cards, validate_only=request.validate_only)
@@ -78,7 +78,7 @@ class PricingService:
         if request.page_token:
             place = read_token(request.page_token, request.service, "rate cards")
             if place is None:
-                raise _refuse("page_token", "was not made for this service")
+                raise validate.refuse("page_token", "was not made for this service")
             first = place
         cards = [card for card in self._prices.book if request.service in ("", card.service)]
         response = pricing_pb2.ListRateCardsResponse()
@@ -97,7 +97,3 @@ def _affordable(card: RateCard, quantities: Mapping[str, int], meter: str, accou
     except KeyError as error:
         raise validate.unknown_rate(Unrated(card.service, model, error.args[0])) from error
     return 0 if policy.frozen else units
-
-
-def _refuse(field: str, description: str) -> RequestError:
-    return RequestError(invalid_argument([Violation(field, description)]))

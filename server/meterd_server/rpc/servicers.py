@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from meterd.v1 import admin_pb2, ledger_pb2, metering_pb2, reservation_pb2
 from meterd_server import rules
@@ -11,14 +11,17 @@ from meterd_server.model import ACCOUNT_MICROCENTS_MAX
 from meterd_server.rpc import encode, validate
 from meterd_server.rpc.operations import Work
 from meterd_server.rpc.paging import make_token, make_user_token, page_size, read_token, read_user_token
-from meterd_server.rpc.status import RequestError, Violation, applied, invalid_argument
+from meterd_server.rpc.status import RequestError, applied
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Callable
 
     from meterd_server.ledger import AnyLedger
+    from meterd_server.model import Applied, Change
     from meterd_server.rpc.sessions import Sessions
     from meterd_server.rpc.streams import StreamContext, Streams
+
+_Response = TypeVar("_Response")
 
 _NEWEST_FIRST = {"": True, "version desc": True, "version": False, "version asc": False}
 
@@ -42,46 +45,34 @@ class MeteringService:
     async def RecordCost(self, request: metering_pb2.RecordCostRequest) -> metering_pb2.RecordCostResponse:  # noqa: N802
         """Record a cost, once."""
         command = validate.record_cost(request, self._sources)
-        response = metering_pb2.RecordCostResponse()
-        encode.fill_recorded(response, applied(await self._ledger.submit(command)))
-        return response
+        return await _carry_out(self._ledger, command, metering_pb2.RecordCostResponse(), encode.fill_recorded)
 
     async def RecordFunding(  # noqa: N802
         self, request: metering_pb2.RecordFundingRequest
     ) -> metering_pb2.RecordFundingResponse:
         """Record funding, once."""
         command = validate.record_funding(request, self._sources)
-        response = metering_pb2.RecordFundingResponse()
-        encode.fill_recorded(response, applied(await self._ledger.submit(command)))
-        return response
+        return await _carry_out(self._ledger, command, metering_pb2.RecordFundingResponse(), encode.fill_recorded)
 
     async def Reserve(self, request: reservation_pb2.ReserveRequest) -> reservation_pb2.ReserveResponse:  # noqa: N802
         """Set money aside, once."""
         command = validate.reserve(request, self._sources)
-        response = reservation_pb2.ReserveResponse()
-        encode.fill_held(response, applied(await self._ledger.submit(command)))
-        return response
+        return await _carry_out(self._ledger, command, reservation_pb2.ReserveResponse(), encode.fill_held)
 
     async def Capture(self, request: reservation_pb2.CaptureRequest) -> reservation_pb2.CaptureResponse:  # noqa: N802
         """Charge what money was set aside for, once."""
         command = validate.capture(request, self._sources)
-        response = reservation_pb2.CaptureResponse()
-        encode.fill_held(response, applied(await self._ledger.submit(command)))
-        return response
+        return await _carry_out(self._ledger, command, reservation_pb2.CaptureResponse(), encode.fill_held)
 
     async def Release(self, request: reservation_pb2.ReleaseRequest) -> reservation_pb2.ReleaseResponse:  # noqa: N802
         """End a reservation, once."""
         command = validate.release(request, self._sources)
-        response = reservation_pb2.ReleaseResponse()
-        encode.fill_held(response, applied(await self._ledger.submit(command)))
-        return response
+        return await _carry_out(self._ledger, command, reservation_pb2.ReleaseResponse(), encode.fill_held)
 
     async def Extend(self, request: reservation_pb2.ExtendRequest) -> reservation_pb2.ExtendResponse:  # noqa: N802
         """Keep a reservation for longer, or set more aside, once."""
         command = validate.extend(request, self._sources)
-        response = reservation_pb2.ExtendResponse()
-        encode.fill_held(response, applied(await self._ledger.submit(command)))
-        return response
+        return await _carry_out(self._ledger, command, reservation_pb2.ExtendResponse(), encode.fill_held)
 
     async def Batch(self, request: metering_pb2.BatchRequest) -> metering_pb2.BatchResponse:  # noqa: N802
         """Carry out many operations, each with its own result."""
@@ -142,14 +133,14 @@ class LedgerService:
         user_id = validate.user_id(request.user_id)
         newest_first = _NEWEST_FIRST.get(request.order_by)
         if newest_first is None:
-            raise _refuse("order_by", 'is none of "version desc", "version" and "version asc"')
+            raise validate.refuse("order_by", 'is none of "version desc", "version" and "version asc"')
         size = page_size(request.page_size)
         order = "newest" if newest_first else "oldest"
         after_version, before_version = 0, ACCOUNT_MICROCENTS_MAX
         if request.page_token:
             version = read_token(request.page_token, user_id, order)
             if version is None:
-                raise _refuse("page_token", "was not made for this user and order")
+                raise validate.refuse("page_token", "was not made for this user and order")
             after_version, before_version = (0, version) if newest_first else (version, before_version)
         # One more than asked for tells whether there is a next page.
         rows = await self._ledger.entries(
@@ -174,7 +165,7 @@ class LedgerService:
         if request.page_token:
             after = read_user_token(request.page_token)
             if after is None:
-                raise _refuse("page_token", "was not made by this method")
+                raise validate.refuse("page_token", "was not made by this method")
         # One more than asked for tells whether there is a next page.
         accounts = await self._ledger.users(after, size + 1)
         page = accounts[:size]
@@ -198,17 +189,17 @@ class AdminService:
     ) -> admin_pb2.SetAccountPolicyResponse:
         """Change what an account is allowed, once."""
         command = validate.set_policy(request, self._sources)
-        response = admin_pb2.SetAccountPolicyResponse()
-        encode.fill_recorded(response, applied(await self._ledger.submit(command)))
-        return response
+        return await _carry_out(self._ledger, command, admin_pb2.SetAccountPolicyResponse(), encode.fill_recorded)
 
     async def ReverseEntry(self, request: admin_pb2.ReverseEntryRequest) -> admin_pb2.ReverseEntryResponse:  # noqa: N802
         """Undo an entry, in part or whole, once."""
         command = validate.reverse(request, self._sources)
-        response = admin_pb2.ReverseEntryResponse()
-        encode.fill_recorded(response, applied(await self._ledger.submit(command)))
-        return response
+        return await _carry_out(self._ledger, command, admin_pb2.ReverseEntryResponse(), encode.fill_recorded)
 
 
-def _refuse(field: str, description: str) -> RequestError:
-    return RequestError(invalid_argument([Violation(field, description)]))
+async def _carry_out(
+    ledger: AnyLedger, command: Change, response: _Response, fill: Callable[[_Response, Applied], None]
+) -> _Response:
+    """Have a change made, and answer what came of it. Raises `RequestError` for what is turned down."""
+    fill(response, applied(await ledger.submit(command)))
+    return response

@@ -2,7 +2,7 @@
 
 from meterd_server.rpc.validate.administration import reverse, set_policy
 from meterd_server.rpc.validate.costs import check, record_cost
-from meterd_server.rpc.validate.fields import timestamp_us, user_id
+from meterd_server.rpc.validate.fields import refuse, timestamp_us, user_id
 from meterd_server.rpc.validate.funding import record_funding
 from meterd_server.rpc.validate.reservations import capture, extend, meter_open, meter_report, release, reserve
 from meterd_server.rpc.validate.usage import Sources, priced, unknown_rate, usage
@@ -17,6 +17,7 @@ __all__ = [
     "priced",
     "record_cost",
     "record_funding",
+    "refuse",
     "release",
     "reserve",
     "reverse",
