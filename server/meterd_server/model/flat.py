@@ -13,10 +13,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, get_args, get_origin
 from meterd_server.model import accounts, commands, entries
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     Row = tuple[Any, ...]
     Noun = TypeVar("Noun", bound=Row)
+
+
+made: Callable[[Any, Iterable[Any]], Any] = tuple.__new__
+"""`made(kind, fields)` is the noun of all its fields, in half the time that calling the kind or its `_make` takes."""
 
 
 def flat(noun: Row) -> Row:

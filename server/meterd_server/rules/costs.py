@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from meterd_server.errors import Reason
 from meterd_server.model import (
@@ -16,18 +16,14 @@ from meterd_server.model import (
     EntryMore,
     Rejection,
 )
+from meterd_server.model.flat import made
 from meterd_server.pricing import PICOCENTS_PER_MICROCENT, charge
 from meterd_server.rules.accounts import append, next_entry
 from meterd_server.rules.fingerprints import COVERED, COVERED_STRICTLY, fingerprint
 from meterd_server.rules.grants import draws_for
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from meterd_server.model import Check, Outcome, RecordCost, RecordFunding
-
-# Makes a NamedTuple of a tuple in half the time that calling it takes.
-_new: Callable[[Any, tuple[Any, ...]], Any] = tuple.__new__
 
 
 def decide_check(account: Account, command: Check) -> Checked:
@@ -55,7 +51,7 @@ def decide_cost(account: Account, command: RecordCost, now_us: int) -> Outcome:
         balance -= more.lapsed_microcents
         if draws := draws_for(account, cost):
             said = EntryMore(draws=draws)
-    entry: Entry = _new(
+    entry: Entry = made(
         Entry,
         (
             user_id,
@@ -79,8 +75,8 @@ def decide_cost(account: Account, command: RecordCost, now_us: int) -> Outcome:
     if said is not None or spent > ACCOUNT_MICROCENTS_MAX or balance < -ACCOUNT_MICROCENTS_MAX:
         return append(account, entry)
     # What `append` comes to for most costs, in a third of its time.
-    after = _new(Account, (user_id, version + 1, funded, spent, record_time_us, residue, more))
-    applied: Applied = _new(Applied, (entry, after, False))
+    after = made(Account, (user_id, version + 1, funded, spent, record_time_us, residue, more))
+    applied: Applied = made(Applied, (entry, after, False))
     return applied
 
 

@@ -30,10 +30,10 @@ from meterd_server.model import (
     Reverse,
     SetPolicy,
 )
-from meterd_server.model.flat import flat, restored
+from meterd_server.model.flat import flat, made, restored
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Sequence
 
     from meterd_server.model import Command, Outcome
 
@@ -59,9 +59,6 @@ _NOUNS = frozenset((PricedUsage, GrantTerms))
 """What a command may hold that is more than a plain value, in its last field."""
 _NEW_ENTRY_FIELDS = 8
 
-# Makes a NamedTuple of a tuple in half the time that its own `_make` takes.
-_new: Callable[[Any, Iterable[Any]], Any] = tuple.__new__
-
 
 def pack_commands(commands: Sequence[Command]) -> PackedCommands:
     """What `unpack_commands` takes: a number for each command's type, and its fields."""
@@ -75,12 +72,12 @@ def pack_commands(commands: Sequence[Command]) -> PackedCommands:
 def unpack_commands(packed: PackedCommands) -> list[Command]:
     """The commands that were packed."""
     numbers, rows = packed
-    commands: list[Command] = [*map(_new, map(_COMMANDS.__getitem__, numbers), rows)]
+    commands: list[Command] = [*map(made, map(_COMMANDS.__getitem__, numbers), rows)]
     for place, row in enumerate(rows):
         if type(row[-1]) is tuple:
             kind = type(commands[place])
             noun = GrantTerms if kind is RecordFunding else PricedUsage
-            commands[place] = _new(kind, (*row[:-1], restored(noun, row[-1])))
+            commands[place] = made(kind, (*row[:-1], restored(noun, row[-1])))
     return commands
 
 
@@ -137,10 +134,10 @@ def _new_entry(command: Command, row: Row) -> Applied:
         kind, service, occur_time_us = EntryKind.FUNDING, "", None
     else:
         raise ValueError("an entry of no command")
-    applied: Applied = _new(
+    applied: Applied = made(
         Applied,
         (
-            _new(
+            made(
                 Entry,
                 (
                     user_id,
@@ -160,7 +157,7 @@ def _new_entry(command: Command, row: Row) -> Applied:
                     None,
                 ),
             ),
-            _new(Account, (user_id, version, funded, spent, record_time_us, residue, None)),
+            made(Account, (user_id, version, funded, spent, record_time_us, residue, None)),
             False,
         ),
     )
