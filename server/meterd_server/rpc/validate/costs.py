@@ -20,6 +20,7 @@ from meterd_server.rpc.validate.fields import (
     request_id_problem,
     sorted_labels,
     text_problem,
+    timestamp_problem,
     timestamp_us,
     user_id,
     user_id_problem,
@@ -95,7 +96,6 @@ def record_cost(request: metering_pb2.RecordCostRequest, sources: Sources) -> Re
 
 
 def _cost_problems(request: metering_pb2.RecordCostRequest) -> Iterable[tuple[str, str]]:
-    occur_time_is_bad = request.HasField("occur_time") and timestamp_us(request.occur_time) is None
     return (
         ("user_id", user_id_problem(request.user_id)),
         ("request_id", request_id_problem(request.request_id)),
@@ -103,5 +103,5 @@ def _cost_problems(request: metering_pb2.RecordCostRequest) -> Iterable[tuple[st
         ("service", text_problem(request.service, SERVICE_BYTES_MAX)),
         ("labels", labels_problem(request.labels) if request.labels else ""),
         ("overdraft_policy", "" if 0 <= request.overdraft_policy <= 2 else "is not a known OverdraftPolicy"),
-        ("occur_time", "is not a valid Timestamp" if occur_time_is_bad else ""),
+        ("occur_time", timestamp_problem(request.occur_time)),
     )

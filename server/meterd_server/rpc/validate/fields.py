@@ -133,6 +133,11 @@ def sorted_labels(labels: Mapping[str, str]) -> Labels:
     return tuple(sorted(labels.items())) if labels else ()
 
 
+def timestamp_problem(timestamp: Timestamp) -> str:
+    """What is wrong with a time; nothing is with one that is not given, which reads as the epoch."""
+    return "is not a valid Timestamp" if timestamp_us(timestamp) is None else ""
+
+
 def timestamp_us(timestamp: Timestamp) -> int | None:
     """Microseconds since the epoch; None for what is no Timestamp."""
     if not _TIMESTAMP_SECONDS_MIN <= timestamp.seconds <= _TIMESTAMP_SECONDS_MAX or not 0 <= timestamp.nanos < 10**9:

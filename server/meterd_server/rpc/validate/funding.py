@@ -12,6 +12,7 @@ from meterd_server.rpc.validate.fields import (
     request_id_problem,
     sorted_labels,
     text_problem,
+    timestamp_problem,
     timestamp_us,
     user_id_problem,
 )
@@ -59,8 +60,8 @@ def record_funding(request: metering_pb2.RecordFundingRequest, sources: Sources)
 def _expire_time_problem(request: metering_pb2.RecordFundingRequest) -> str:
     if not request.HasField("expire_time"):
         return ""
-    if timestamp_us(request.expire_time) is None:
-        return "is not a valid Timestamp"
+    if problem := timestamp_problem(request.expire_time):
+        return problem
     return "cannot be given together with update" if request.HasField("update") else ""
 
 

@@ -21,6 +21,7 @@ from meterd_server.rpc.validate.fields import (
     reservation_id_problem,
     sorted_labels,
     text_problem,
+    timestamp_problem,
     timestamp_us,
     user_id_problem,
 )
@@ -62,13 +63,12 @@ def capture(request: reservation_pb2.CaptureRequest, sources: Sources) -> Captur
     """The command that a Capture asks for. Raises `RequestError` naming every bad field."""
     request_id, cost = request.request_id, request.cost_microcents
     occur_time_us = timestamp_us(request.occur_time) if request.HasField("occur_time") else None
-    occur_time_is_bad = request.HasField("occur_time") and occur_time_us is None
     refuse_problems(
         (
             *_closing_problems(request),
             ("cost_microcents", amount_problem(cost, is_missing=not request.WhichOneof("cost"))),
             ("labels", labels_problem(request.labels)),
-            ("occur_time", "is not a valid Timestamp" if occur_time_is_bad else ""),
+            ("occur_time", timestamp_problem(request.occur_time)),
         )
     )
     refuse_over_limit("cost_microcents", cost)
