@@ -25,7 +25,7 @@ from meterd_server.cli.session import (
     labels,
 )
 from meterd_server.cli.times import moment
-from meterd_server.cli.usage_options import ModelOption, UsageOption, usage_from
+from meterd_server.cli.usage_options import ModelOption, UsageOption, amount_or_usage, usage_from
 
 UserArgument = Annotated[
     str, typer.Argument(metavar="USER", help="Whose money it is: 1 to 128 bytes.", show_default=False)
@@ -111,10 +111,7 @@ def charge(
 
     It is recorded exactly once per request id, and even below zero unless --reject-overdraft is given.
     """
-    used = usage_from(service, model, usage)
-    if (used is None) == (cost is None):
-        raise typer.BadParameter("give a COST, or --service and --usage", param_hint="'COST'")
-    cost_microcents = 0 if cost is None else amount(cost, "COST")
+    cost_microcents, used = amount_or_usage(cost, "a COST", service, model, usage)
     pairs = labels(label)
     key = meterd.new_request_id() if request_id is None else request_id
     with Target(context, address, timeout, as_json).session(key) as client:

@@ -98,7 +98,7 @@ class LiveLedger:
     ) -> list[Entry]:
         """See `Store.entries`: oldest first only, and each page after the one before."""
         if newest_first:
-            raise NotImplementedError
+            raise NotImplementedError("who walks through a ledger goes from its first entry on")
         token = self._entry_tokens.pop((user_id, after_version), "") if after_version else ""
         request = ledger_pb2.ListEntriesRequest(
             user_id=user_id, page_size=limit, page_token=token, order_by="version asc"

@@ -22,7 +22,7 @@ from meterd_server.cli.session import (
     amount,
     labels,
 )
-from meterd_server.cli.usage_options import ModelOption, UsageOption, usage_from
+from meterd_server.cli.usage_options import ModelOption, UsageOption, amount_or_usage
 
 _ReservationArgument = Annotated[
     str, typer.Argument(metavar="RESERVATION", help="Its id, as reserve printed it.", show_default=False)
@@ -62,10 +62,7 @@ def reserve(
     It holds AMOUNT, or what the rate card of the service says of --usage, so that no other call can spend it: until it is captured
     or released, or --ttl is over, by default 300 seconds. Exits 1 when the user has too little, or is frozen.
     """
-    used = usage_from(service, model, usage)
-    if (used is None) == (amount_text is None):
-        raise typer.BadParameter("give an AMOUNT, or --service and --usage", param_hint="'AMOUNT'")
-    amount_microcents = 0 if amount_text is None else amount(amount_text, "AMOUNT")
+    amount_microcents, used = amount_or_usage(amount_text, "an AMOUNT", service, model, usage)
     floor_microcents = 0 if floor is None else amount(floor, "--floor")
     pairs = labels(label)
     key = meterd.new_request_id() if request_id is None else request_id
@@ -124,10 +121,7 @@ def capture(
 
     The cost is real, so it is charged even if it is more than was held, or the reservation has expired.
     """
-    used = usage_from(service, model, usage)
-    if (used is None) == (cost is None):
-        raise typer.BadParameter("give a COST, or --service and --usage", param_hint="'COST'")
-    cost_microcents = 0 if cost is None else amount(cost, "COST")
+    cost_microcents, used = amount_or_usage(cost, "a COST", service, model, usage)
     pairs = labels(label)
     key = meterd.new_request_id() if request_id is None else request_id
     with Target(context, address, timeout, as_json).session(key) as client:

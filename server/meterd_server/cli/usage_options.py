@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 import meterd
+from meterd_server.cli.session import amount
 
 ModelOption = Annotated[str, typer.Option("--model", metavar="NAME", help="Which model of the service was used.")]
 UsageOption = Annotated[
@@ -44,3 +45,14 @@ def usage_from(service: str, model: str, texts: Sequence[str] | None) -> meterd.
     if not service:
         raise typer.BadParameter("--usage needs it", param_hint="'--service'")
     return meterd.Usage(service, model, quantities(texts, "--usage"))
+
+
+def amount_or_usage(
+    text: str | None, what: str, service: str, model: str, texts: Sequence[str] | None
+) -> tuple[int, meterd.Usage | None]:
+    """Return the microcents of `what`, "a COST" or so, or 0 and the usage that the options name: one of them is to be given."""
+    used = usage_from(service, model, texts)
+    name = what.rpartition(" ")[2]
+    if (used is None) == (text is None):
+        raise typer.BadParameter(f"give {what}, or --service and --usage", param_hint=f"'{name}'")
+    return (0 if text is None else amount(text, name)), used
