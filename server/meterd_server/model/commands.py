@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, final
 
 if TYPE_CHECKING:
     from meterd_server.model.entries import GrantTerms, Labels, RateCardKey, Usage
@@ -16,6 +16,7 @@ class PricedUsage(NamedTuple):
     rate_card: RateCardKey
 
 
+@final
 class RecordCost(NamedTuple):
     """A use did cost this much, or, with `priced`, what the price of the usage comes to for the account."""
 
@@ -132,12 +133,14 @@ class Expire(NamedTuple):
     """End it before its time, if that is still this time: nobody has kept it for longer meanwhile."""
 
 
+@final
 class Lapse(NamedTuple):
     """Take back what is left of grants whose time is over. From the daemon itself; each entry has a request id of its own."""
 
     user_id: str
 
 
+@final
 class Check(NamedTuple):
     """May the user afford this much, after what was asked before? Changes nothing, and needs no request_id."""
 

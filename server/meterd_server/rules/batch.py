@@ -71,10 +71,10 @@ def decide_batch(
     for command in commands:
         user_id = command.user_id
         account = changed.get(user_id) or accounts[user_id]
-        if isinstance(command, Check):
+        if type(command) is Check:
             outcomes.append(decide_check(account, command))
             continue
-        if not isinstance(command, Lapse):
+        if type(command) is not Lapse:
             key = (user_id, command.request_id)
             earlier = made.get(key) or (recorded.get(key) if recorded else None)
             if earlier is not None:
@@ -85,14 +85,20 @@ def decide_batch(
             if lapses:
                 made |= {(user_id, entry.request_id): entry for entry in lapses}
                 changed[user_id] = account
-        if isinstance(command, Lapse):
+        if type(command) is Lapse:
             outcomes.append(Checked(account, 0))
             continue
-        outcome = decide(account, command, now_us, books)
-        if isinstance(outcome, Applied):
-            made[key] = outcome.entry
-            changed[user_id] = outcome.account
-            books.note(outcome.entry)
+        # Most are costs: a call less for each of them.
+        outcome = (
+            decide_cost(account, command, now_us)
+            if type(command) is RecordCost
+            else decide(account, command, now_us, books)
+        )
+        if type(outcome) is Applied:
+            entry, changed[user_id], _ = outcome
+            made[key] = entry
+            if entry.more is not None:
+                books.note(entry)
         outcomes.append(outcome)
     return BatchDecision(outcomes, list(made.values()), changed)
 

@@ -10,6 +10,7 @@ import sqlite3
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from meterd_server.model import Account, Rejection
+from meterd_server.model.flat import made
 from meterd_server.rules import NO_FACTS, BatchDecision, apply, decide_batch, may_be_recorded, needs
 from meterd_server.store.consequences import consequences
 from meterd_server.store.sqlite.consequences import read_facts, statements_for
@@ -176,14 +177,16 @@ class Writer:
             else:
                 places[user_id] = (self._last_account_id + len(plan.new_users) + 1, 0)
                 plan.new_users.append((places[user_id][0], user_id))
+        entry_rows = plan.entry_rows
         for entry_id, entry in enumerate(decision.entries, first_entry_id):
-            account_id, previous_entry_id = places[entry.user_id]
-            plan.entry_rows.append(entry_row(entry_id, account_id, previous_entry_id, entry))
-            places[entry.user_id] = (account_id, entry_id)
-            if entry.version % MARK_EVERY_VERSIONS == 0:
-                plan.marks.append((account_id, entry.version, entry_id))
+            user_id, version = entry[:2]
+            account_id, previous_entry_id = places[user_id]
+            entry_rows.append(entry_row(entry_id, account_id, previous_entry_id, entry))
+            places[user_id] = (account_id, entry_id)
+            if version % MARK_EVERY_VERSIONS == 0:
+                plan.marks.append((account_id, version, entry_id))
         for user_id, account in decision.accounts.items():
-            plan.after[user_id] = Held(*places[user_id], account)
+            plan.after[user_id] = made(Held, (*places[user_id], account))
         if after := consequences(decision.entries):
             plan.consequences.extend(statements_for(after, lambda user_id: places[user_id][0]))
         return plan
