@@ -67,6 +67,20 @@ async def test_a_store_that_fails_is_told(house):
     watchers.hang_up()
 
 
+@pytest.mark.parametrize("read", ["check", "list", "balance"])
+async def test_a_store_that_fails_while_nothing_is_written(house, read):
+    """Reads alone make it known when the store has failed beside its commits: NOT_SERVING, and then they are answered again."""
+    await house.fund()
+    watchers = Watchers(house)
+    assert [SERVING] * len(SERVICES) == await watchers.read()
+    house.store._writer = None  # as after copying the write-ahead log failed
+    assert "STORE_UNAVAILABLE" == (await refused(getattr(house, read)())).reason
+    assert [NOT_SERVING] * len(SERVICES) == await watchers.read()
+    assert [SERVING] * len(SERVICES) == await watchers.read()
+    await getattr(house, read)()
+    watchers.hang_up()
+
+
 async def test_a_server_that_drains_is_told(house):
     """On stopping it is NOT_SERVING at once, refuses new calls, and answers the one under way."""
     watchers = Watchers(house)
