@@ -34,6 +34,10 @@ class Watchers:
         """Wait for the next state of every service."""
         return [(await call.read()).status for call in self._calls]
 
+    async def codes(self):
+        """Wait until every call has ended; how."""
+        return [await call.code() for call in self._calls]
+
     def hang_up(self):
         for call in self._calls:
             call.cancel()
@@ -90,12 +94,54 @@ async def test_a_server_that_drains_is_told(house):
     await house.store.commit_begun.wait()
     stopping = asyncio.ensure_future(house.server.stop(TIMEOUT_SECONDS))
     assert [NOT_SERVING] * len(SERVICES) == await watchers.read()
-    watchers.hang_up()
+    assert [grpc.StatusCode.UNAVAILABLE] * len(SERVICES) == await watchers.codes()
     assert grpc.StatusCode.UNAVAILABLE == (await refused(house.cost())).code
     assert not stopping.done()
     house.store.commits_allowed.set()
     assert 1 == (await under_way).entry.version
     await stopping
+
+
+async def test_a_list_of_every_service(house):
+    """List says how each service is, and the server as a whole."""
+    statuses = (await house.health.List(health_pb2.HealthListRequest(), timeout=TIMEOUT_SECONDS)).statuses
+    assert {SERVING} == {each.status for each in statuses.values()}
+    assert {*SERVICES, "meterd.v1.PricingService"} == statuses.keys()
+
+
+async def test_a_watch_of_a_service_that_is_not_there(house):
+    """It is told so, and told again when the service is there."""
+    watch = house.health.Watch(health_pb2.HealthCheckRequest(service="meterd.v1.drift"), timeout=TIMEOUT_SECONDS)
+    assert health_pb2.HealthCheckResponse.SERVICE_UNKNOWN == (await watch.read()).status
+    await house.server.set_drift(False)
+    assert SERVING == (await watch.read()).status
+    watch.cancel()
+
+
+async def test_after_leaving(house):
+    """Who asks a server that has left is told NOT_SERVING, whatever is said of it; who begins to watch, that and no more."""
+    await house.server.leave()
+    await house.server.set_serving(True)
+    assert NOT_SERVING == (await _check(house, "")).status
+    watchers = Watchers(house)
+    assert [NOT_SERVING] * len(SERVICES) == await watchers.read()
+    assert [grpc.StatusCode.UNAVAILABLE] * len(SERVICES) == await watchers.codes()
+
+
+@pytest.mark.parametrize("method", ["Health/Check", "Health/List", "Health/Watch", "reflection"])
+async def test_bytes_that_are_no_message(house, method, capfd):
+    """Health and reflection tell no more of their parser than meterd's own methods do, nobody and no log."""
+    raw = b"\x0a\xff\xff"
+    if method == "reflection":
+        path = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
+        call = house.channel.stream_stream(path)(iter([raw]), timeout=TIMEOUT_SECONDS)
+    elif method == "Health/Watch":
+        call = house.channel.unary_stream(f"/grpc.health.v1.{method}")(raw, timeout=TIMEOUT_SECONDS)
+    else:
+        call = house.send(f"grpc.health.v1.{method}", raw)
+    assert grpc.StatusCode.INVALID_ARGUMENT == await call.code()
+    assert "the bytes are not a grpc." in await call.details()
+    assert ("", "") == capfd.readouterr()
 
 
 async def _reflect(house, **question):

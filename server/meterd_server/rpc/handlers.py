@@ -8,17 +8,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import grpc
 from google.protobuf.message_factory import GetMessageClass
 
 from meterd_server.errors import StoreUnavailable
-from meterd_server.rpc.decode import Undecodable, decoder
+from meterd_server.rpc.decode import MessageT, Undecodable, decoder
 from meterd_server.rpc.status import DETAILS_KEY, RequestError, from_exception, invalid_argument
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
     from google.protobuf.message import Message
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     from meterd_server.rpc.streams import StreamContext
 
-    Method = Callable[[Any], Awaitable[Any]]
+    Method = Callable[..., Awaitable[Any]]
     LogCall = Callable[[str, str, str, float], None]
 
 log = logging.getLogger(__name__)
@@ -58,7 +59,8 @@ def no_log(_method: str, _user: str, _code: str, _duration_seconds: float) -> No
 def service_handler(descriptor: ServiceDescriptor, service: object, log_call: LogCall) -> grpc.GenericRpcHandler:
     """The gRPC handler of a service whose methods are named as in its descriptor.
 
-    A unary method takes a request and returns its answer; a streaming one takes the call's context and converses over it.
+    A unary method takes a request and returns its answer; one that answers a request again and again takes the call's context as
+    well; one that is asked again and again takes the context only, and converses over it.
     """
     return grpc.method_handlers_generic_handler(
         descriptor.full_name,
@@ -68,23 +70,32 @@ def service_handler(descriptor: ServiceDescriptor, service: object, log_call: Lo
 
 def _handler(method: MethodDescriptor, call: Method, log_call: LogCall) -> grpc.RpcMethodHandler[Any, Any]:
     name = f"{method.containing_service.full_name}/{method.name}"
-    make = grpc.stream_stream_rpc_method_handler if method.client_streaming else grpc.unary_unary_rpc_method_handler
-    behavior = _streaming(name, call, log_call) if method.client_streaming else _unary(name, call, log_call)
+    make: Callable[..., grpc.RpcMethodHandler[Any, Any]]
+    answer: Callable[..., Awaitable[Any]]
+    if method.client_streaming:
+        make, answer = grpc.stream_stream_rpc_method_handler, _converse
+    elif method.server_streaming:
+        make, answer = grpc.unary_stream_rpc_method_handler, _go_on_answering
+    else:
+        make, answer = grpc.unary_unary_rpc_method_handler, _answer
     return make(
-        behavior,
+        _behavior(name, partial(answer, call), log_call),
         request_deserializer=decoder(GetMessageClass(method.input_type)),
         response_serializer=GetMessageClass(method.output_type).SerializeToString,
     )
 
 
-def _unary(
-    name: str, call: Method, log_call: LogCall
-) -> Callable[[Message | Undecodable, Context], Awaitable[Message | None]]:
-    async def handle(request: Message | Undecodable, context: Context) -> Message | None:
+def _behavior(
+    name: str, answer: Callable[[Any, StreamContext], Awaitable[Message | None]], log_call: LogCall
+) -> Callable[[Any, StreamContext], Awaitable[Message | None]]:
+    async def handle(request: Message | Undecodable | AsyncIterator[Message], context: StreamContext) -> Message | None:
         started = time.perf_counter()
         code = "OK"
         try:
-            return await _answer(call, request)
+            return await answer(request, context)
+        except CallerGone:
+            code = "CANCELLED"
+            raise asyncio.CancelledError from None  # anything else would have gRPC send a status, and log that it cannot
         except (Exception, asyncio.CancelledError) as error:
             code, status = _outcome(error, name, context)
             if status is None:
@@ -97,32 +108,32 @@ def _unary(
     return handle
 
 
-def _streaming(name: str, call: Method, log_call: LogCall) -> Callable[[object, StreamContext], Awaitable[None]]:
-    async def handle(_: object, context: StreamContext) -> None:
-        started = time.perf_counter()
-        code = "OK"
-        try:
-            await call(context)
-            return
-        except CallerGone:
-            code = "CANCELLED"
-            raise asyncio.CancelledError from None  # anything else would have gRPC send a status, and log that it cannot
-        except (Exception, asyncio.CancelledError) as error:
-            code, status = _outcome(error, name, context)
-            if status is None:
-                raise
-        finally:
-            log_call(name, "", code, time.perf_counter() - started)
-        await _abort(context, status)
-
-    return handle
-
-
-async def _answer(call: Method, request: Message | Undecodable) -> Message:
-    if isinstance(request, Undecodable):
-        raise RequestError(invalid_argument([request.violation]))
-    response: Message = await call(request)
+async def _answer(call: Method, request: Message | Undecodable, _: StreamContext) -> Message:
+    response: Message = await call(decoded(request))
     return response
+
+
+async def _go_on_answering(call: Method, request: Message | Undecodable, context: StreamContext) -> None:
+    await call(decoded(request), context)
+
+
+async def _converse(call: Method, _: AsyncIterator[Message], context: StreamContext) -> None:
+    await call(context)
+
+
+def decoded(message: MessageT | Undecodable) -> MessageT:
+    """The message. Raises `RequestError` if it does not parse."""
+    if isinstance(message, Undecodable):
+        raise RequestError(invalid_argument([message.violation]))
+    return message
+
+
+async def send(context: StreamContext, message: Message) -> None:
+    """Send a message, when flow control lets it. Raises `CallerGone`."""
+    try:
+        await context.write(message)
+    except grpc.aio.InternalError as error:
+        raise CallerGone from error
 
 
 def _outcome(error: BaseException, name: str, context: Context) -> tuple[str, status_pb2.Status | None]:
