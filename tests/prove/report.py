@@ -51,15 +51,24 @@ def table(results: list[Ran]) -> Table:
 
 
 def rows(ran: Ran) -> list[tuple[str, ...]]:
-    """A row for each kind of fault."""
+    """A row for each kind of fault; what was noted is in the first."""
     on = f"{datetime.now(UTC):%Y-%m-%d}"
     seconds = f"{ran.seconds:,.0f}"
     notes = "; ".join(ran.tally.notes)
     if ran.tally.not_here and not ran.tally.injected:
         return [(ran.name, ran.what, f"not run here: {ran.tally.not_here}", "0", "0", seconds, on, notes)]
     return [
-        (ran.name, ran.what, kind, f"{injected:,}", f"{ran.tally.survived[kind]:,}", seconds, on, notes)
-        for kind, injected in sorted(ran.tally.injected.items())
+        (
+            ran.name,
+            ran.what,
+            kind,
+            f"{injected:,}",
+            f"{ran.tally.survived[kind]:,}",
+            seconds,
+            on,
+            "" if place else notes,
+        )
+        for place, (kind, injected) in enumerate(sorted(ran.tally.injected.items()))
     ]
 
 

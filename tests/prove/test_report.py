@@ -31,7 +31,7 @@ def kinds(path):
 def path(tmp_path):
     """Return where a report is, of two proofs, one of which has something to note."""
     path = tmp_path / "REPORT.md"
-    write(path, [ran("kill", "SIGKILL", "SIGTERM"), ran("note", "a stall", notes=["a|b", "c"])], NAMES)
+    write(path, [ran("kill", "SIGKILL", "SIGTERM"), ran("note", "a stall", "b stall", notes=["a|b", "c"])], NAMES)
     return path
 
 
@@ -39,17 +39,17 @@ def test_every_row_has_every_cell(path):
     """Also one that has nothing to note, and after it was read and written again."""
     for _ in range(3):
         assert {len(COLUMNS)} == {len(row) for row in cells(path)}
-        assert ["", "", "a/b; c"] == [row[-1] for row in cells(path)]
+        assert ["", "", "a/b; c", ""] == [row[-1] for row in cells(path)]
         write(path, [], NAMES)
 
 
 def test_a_run_replaces_its_own_rows(path):
     """Those of the other proofs stay, and those of proofs that there are no more go."""
     write(path, [ran("fill", "ENOSPC"), ran("kill", "SIGKILL")], NAMES)
-    assert [("fill", "ENOSPC"), ("kill", "SIGKILL"), ("note", "a stall")] == kinds(path)
+    assert [("fill", "ENOSPC"), ("kill", "SIGKILL"), ("note", "a stall"), ("note", "b stall")] == kinds(path)
     write(path, [], NAMES - {"kill"})
-    assert [("fill", "ENOSPC"), ("note", "a stall")] == kinds(path)
-    assert "2 faults injected, 2 survived" in path.read_text()
+    assert [("fill", "ENOSPC"), ("note", "a stall"), ("note", "b stall")] == kinds(path)
+    assert "3 faults injected, 3 survived" in path.read_text()
 
 
 def test_what_cannot_be_run_here(path):
@@ -60,6 +60,7 @@ def test_what_cannot_be_run_here(path):
         ("kill", "SIGKILL"),
         ("kill", "SIGTERM"),
         ("note", "a stall"),
+        ("note", "b stall"),
     ] == kinds(path)
 
 

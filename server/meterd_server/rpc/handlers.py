@@ -14,20 +14,23 @@ from typing import TYPE_CHECKING, Any, Protocol
 import grpc
 from google.protobuf.message_factory import GetMessageClass
 
-from meterd_server.errors import StoreUnavailable
+from meterd_server.errors import Overloaded, StoreUnavailable
 from meterd_server.rpc.decode import MessageT, Undecodable, decoder
 from meterd_server.rpc.status import DETAILS_KEY, RequestError, from_exception, invalid_argument
+from meterd_server.rpc.untaken import LARGE
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import Awaitable, Callable
 
     from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
     from google.protobuf.message import Message
     from google.rpc import status_pb2  # type: ignore[import-untyped, unused-ignore]
 
     from meterd_server.rpc.streams import StreamContext
+    from meterd_server.rpc.untaken import Size, Untaken
 
     Method = Callable[..., Awaitable[Any]]
+    Behavior = Callable[[Any, StreamContext], Awaitable[Message | None]]
     LogCall = Callable[[str, str, str, float], None]
 
 log = logging.getLogger(__name__)
@@ -40,11 +43,21 @@ class CallerGone(Exception):  # noqa: N818 -- nothing is wrong here
     """The caller hung up before it was told that the call is cancelled: there is nobody to answer."""
 
 
+class Unread:
+    """Stands in for a message that was not read, for there is no room for its answer."""
+
+
 class Context(Protocol):
     """The part of grpc.aio.ServicerContext that every handler uses."""
 
     def time_remaining(self) -> float | None:
         """Seconds until the deadline, not below 0; None without one."""
+
+    def peer(self) -> str:
+        """Where the call's connection comes from."""
+
+    def add_done_callback(self, callback: Callable[[Any], None]) -> None:
+        """Have `callback` called when the call is over: its answer was taken, or never will be."""
 
     async def abort(
         self, code: grpc.StatusCode, details: str, trailing_metadata: tuple[tuple[str, bytes], ...]
@@ -56,39 +69,61 @@ def no_log(_method: str, _user: str, _code: str, _duration_seconds: float) -> No
     """A `LogCall` that says nothing."""
 
 
-def service_handler(descriptor: ServiceDescriptor, service: object, log_call: LogCall) -> grpc.GenericRpcHandler:
+def service_handler(
+    descriptor: ServiceDescriptor, service: object, log_call: LogCall, untaken: Untaken
+) -> grpc.GenericRpcHandler:
     """The gRPC handler of a service whose methods are named as in its descriptor.
 
     A unary method takes a request and returns its answer; one that answers a request again and again takes the call's context as
-    well; one that is asked again and again takes the context only, and converses over it.
+    well; one that is asked again and again takes the context only, and converses over it. Answers that may be large are counted in
+    `untaken`.
     """
     return grpc.method_handlers_generic_handler(
         descriptor.full_name,
-        {method.name: _handler(method, getattr(service, method.name), log_call) for method in descriptor.methods},
+        {
+            method.name: _handler(method, getattr(service, method.name), log_call, untaken)
+            for method in descriptor.methods
+        },
     )
 
 
-def _handler(method: MethodDescriptor, call: Method, log_call: LogCall) -> grpc.RpcMethodHandler[Any, Any]:
+def _handler(
+    method: MethodDescriptor, call: Method, log_call: LogCall, untaken: Untaken
+) -> grpc.RpcMethodHandler[Any, Any]:
     name = f"{method.containing_service.full_name}/{method.name}"
-    make: Callable[..., grpc.RpcMethodHandler[Any, Any]]
-    answer: Callable[..., Awaitable[Any]]
+    decode = decoder(GetMessageClass(method.input_type))
+    size = LARGE.get(method.name)
+    make: Callable[..., grpc.RpcMethodHandler[Any, Any]] = grpc.unary_unary_rpc_method_handler
     if method.client_streaming:
-        make, answer = grpc.stream_stream_rpc_method_handler, _converse
+        make, behavior = grpc.stream_stream_rpc_method_handler, _behavior(name, partial(_converse, call), log_call)
     elif method.server_streaming:
-        make, answer = grpc.unary_stream_rpc_method_handler, _go_on_answering
+        make, behavior = (
+            grpc.unary_stream_rpc_method_handler,
+            _behavior(name, partial(_go_on_answering, call), log_call),
+        )
+    elif size:
+        behavior = _behavior(name, partial(_answer_much, untaken, size, call), log_call)
+        behavior = _reading_if_there_is_room(behavior, decode, untaken)
     else:
-        make, answer = grpc.unary_unary_rpc_method_handler, _answer
+        behavior = _behavior(name, partial(_answer, call), log_call)
     return make(
-        _behavior(name, partial(answer, call), log_call),
-        request_deserializer=decoder(GetMessageClass(method.input_type)),
+        behavior,
+        request_deserializer=None if size else decode,
         response_serializer=GetMessageClass(method.output_type).SerializeToString,
     )
 
 
-def _behavior(
-    name: str, answer: Callable[[Any, StreamContext], Awaitable[Message | None]], log_call: LogCall
-) -> Callable[[Any, StreamContext], Awaitable[Message | None]]:
-    async def handle(request: Message | Undecodable | AsyncIterator[Message], context: StreamContext) -> Message | None:
+def _reading_if_there_is_room(behavior: Behavior, decode: Callable[[bytes], Any], untaken: Untaken) -> Behavior:
+    """A behavior that is given bytes: a large message takes ten times as much when it is read."""
+
+    async def handle(raw: bytes, context: StreamContext) -> Message | None:
+        return await behavior(Unread() if untaken.is_full_for(context.peer()) else decode(raw), context)
+
+    return handle
+
+
+def _behavior(name: str, answer: Behavior, log_call: LogCall) -> Behavior:
+    async def handle(request: Any, context: StreamContext) -> Message | None:  # noqa: ANN401 -- or what stands in for it
         started = time.perf_counter()
         code = "OK"
         try:
@@ -113,11 +148,20 @@ async def _answer(call: Method, request: Message | Undecodable, _: StreamContext
     return response
 
 
+async def _answer_much(
+    untaken: Untaken, size: Size, call: Method, request: Message | Undecodable | Unread, context: StreamContext
+) -> Message:
+    if isinstance(request, Unread):
+        raise Overloaded
+    untaken.count(context, size(decoded(request)))
+    return await _answer(call, request, context)
+
+
 async def _go_on_answering(call: Method, request: Message | Undecodable, context: StreamContext) -> None:
     await call(decoded(request), context)
 
 
-async def _converse(call: Method, _: AsyncIterator[Message], context: StreamContext) -> None:
+async def _converse(call: Method, _: object, context: StreamContext) -> None:
     await call(context)
 
 

@@ -18,6 +18,7 @@ from meterd_server.rpc.servicers import AdminService, LedgerService, MeteringSer
 from meterd_server.rpc.sessions import Sessions
 from meterd_server.rpc.standard import HEALTH, REFLECTION, Health, Reflection
 from meterd_server.rpc.streams import Streams
+from meterd_server.rpc.untaken import Untaken
 
 if TYPE_CHECKING:
     from meterd_server.ledger import AnyLedger
@@ -68,6 +69,7 @@ class Server:
             ]
         )
         self._health = Health()
+        self._untaken = Untaken()
         self._streams = Streams()
         self._sessions = Sessions(ledger, sources)
         services = {
@@ -76,11 +78,13 @@ class Server:
             PRICING: PricingService(ledger, sources.prices),
             ADMIN: AdminService(ledger, sources),
         }
-        self._server.add_generic_rpc_handlers([service_handler(*service, log_call) for service in services.items()])
+        self._server.add_generic_rpc_handlers(
+            [service_handler(*service, log_call, self._untaken) for service in services.items()]
+        )
         names = (*SERVICE_NAMES, HEALTH.full_name, REFLECTION.full_name)
         # Not in the log: who asks for health asks every few seconds.
         for descriptor, service in ((HEALTH, self._health), (REFLECTION, Reflection(names, self._streams))):
-            self._server.add_generic_rpc_handlers([service_handler(descriptor, service, no_log)])
+            self._server.add_generic_rpc_handlers([service_handler(descriptor, service, no_log, self._untaken)])
 
     async def start(self, address: str) -> str:
         """Listen on HOST:PORT or unix:PATH and serve; the address as it came to be. Raises `StartupError`."""
