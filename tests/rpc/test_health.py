@@ -14,6 +14,8 @@ from .house import ADMIN, LEDGER, METERING, TIMEOUT_SECONDS, refused
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+WATCH_SECONDS = TIMEOUT_SECONDS / 2
+"""A Watch that does not end is to be noticed before the test is given up."""
 SERVICES = ["", METERING, LEDGER, ADMIN]
 
 
@@ -26,7 +28,7 @@ class Watchers:
 
     def __init__(self, house):
         self._calls = [
-            house.health.Watch(health_pb2.HealthCheckRequest(service=service), timeout=TIMEOUT_SECONDS)
+            house.health.Watch(health_pb2.HealthCheckRequest(service=service), timeout=WATCH_SECONDS)
             for service in SERVICES
         ]
 
