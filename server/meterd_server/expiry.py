@@ -16,7 +16,7 @@ from meterd_server.model import Applied, Expire, Lapse
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from meterd_server.ledger import AnyLedger
+    from meterd_server.ledger import Ledger
     from meterd_server.model import Command
     from meterd_server.store import Store
 
@@ -48,7 +48,7 @@ class Swept(NamedTuple):
 class Sweeper:
     """Ends what is due on a store, through its ledger, while this daemon has the store's lease. `clock_us` says what is due."""
 
-    def __init__(self, store: Store, ledger: AnyLedger, *, clock_us: Callable[[], int], holder: str) -> None:
+    def __init__(self, store: Store, ledger: Ledger, *, clock_us: Callable[[], int], holder: str) -> None:
         self._store = store
         self._ledger = ledger
         self._clock_us = clock_us
@@ -95,6 +95,9 @@ class Sweeper:
                 swept = await self.sweep()
             except (StoreUnavailable, Overloaded) as error:
                 log.debug("what is due has to wait: %r", error)  # the ledger says what is wrong
+                if isinstance(error, StoreUnavailable):
+                    # Where nobody calls, it is the sweeper that learns first that the store has failed.
+                    self._ledger.look_after(error)
             except Exception:
                 log.exception("unexpected error while ending what is due")
             reservations += swept.reservations

@@ -5,19 +5,21 @@ from __future__ import annotations
 import asyncio
 import logging
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from meterd_server.errors import Overloaded, StoreUnavailable
 from meterd_server.lane import Lane
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Coroutine, Mapping, Sequence
 
     from meterd_server.lane import Waiter
     from meterd_server.model import Account, Command, Entry, Outcome
     from meterd_server.store import Store
 
 log = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
 
 _REOPEN_BACKOFF_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0)
 
@@ -102,19 +104,34 @@ class Ledger:
 
     async def account(self, user_id: str) -> Account:
         """The account with every change acknowledged before this call; without I/O if it is in memory."""
-        return self._store.peek(user_id) or await self._store.account(user_id)
+        known = self._store.peek(user_id)
+        return await self._read(self._store.account(user_id)) if known is None else known
 
     async def entries(
         self, user_id: str, *, after_version: int, before_version: int, newest_first: bool, limit: int
     ) -> list[Entry]:
         """Up to `limit` entries with after_version < version < before_version, in the order asked for."""
-        return await self._store.entries(
-            user_id, after_version=after_version, before_version=before_version, newest_first=newest_first, limit=limit
+        return await self._read(
+            self._store.entries(
+                user_id,
+                after_version=after_version,
+                before_version=before_version,
+                newest_first=newest_first,
+                limit=limit,
+            )
         )
 
     async def users(self, after: str | None, limit: int) -> list[Account]:
         """Up to `limit` accounts with at least one entry, in the store's own order, those after the user `after`."""
-        return await self._store.users(after, limit)
+        return await self._read(self._store.users(after, limit))
+
+    def look_after(self, error: StoreUnavailable) -> None:
+        """Start the store anew if it says that it has failed: `error` came of something else than a commit, which tells by itself.
+
+        A store that goes on is left alone, whatever became of one read.
+        """
+        if self._store.needs_reopening and self._recovery is None and not self._stopping:
+            self._fail((), error)
 
     async def stop(self) -> None:
         """Take nothing more and wait until everything queued is answered."""
@@ -136,6 +153,14 @@ class Ledger:
         if lane.queued_operations >= self._queued_max:
             raise Overloaded
         return lane
+
+    async def _read(self, reading: Coroutine[Any, Any, _T]) -> _T:
+        """What is read. A store may fail beside the commits, and a daemon that is only read from would never learn of it."""
+        try:
+            return await reading
+        except StoreUnavailable as error:
+            self.look_after(error)
+            raise
 
     def _fail(self, batch: Sequence[Waiter], error: BaseException) -> None:
         """Tell everyone who waits that the outcome is unknown, and start over from what is durable."""

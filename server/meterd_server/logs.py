@@ -12,6 +12,7 @@ from select import PIPE_BUF
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TextIO
 
 import structlog
+from grpc.aio import InternalError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -80,6 +81,11 @@ def _pieces(lines: Sequence[str]) -> Iterator[str]:
         yield "".join(lines[begin:])
 
 
+def _is_no_hang_up(record: logging.LogRecord) -> bool:
+    """Whether a record is something else than gRPC's, with a trace, that a caller hung up before its answer had left."""
+    return not (record.name.startswith("grpc.") and record.exc_info and isinstance(record.exc_info[1], InternalError))
+
+
 def configure(level: str, style: Literal["auto", "json", "console"]) -> CallLog | None:
     """Send the standard library's records to stderr from `level` up; the log of calls, or None if the level leaves it out."""
     number = logging.getLevelNamesMapping()[level.upper()]
@@ -102,6 +108,8 @@ def configure(level: str, style: Literal["auto", "json", "console"]) -> CallLog 
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
         )
     )
+    if number > logging.DEBUG:
+        handler.addFilter(_is_no_hang_up)
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(number)

@@ -11,6 +11,8 @@ from google.rpc import error_details_pb2
 
 import meterd as client_package
 from meterd import AsyncClient, Client, EntryKind
+from meterd.v1 import metering_pb2
+from prove.http2 import Connection, message
 
 from .process import environment, meterd
 
@@ -157,3 +159,18 @@ def test_the_log_has_a_line_for_each_call(run_daemon, workers):
     assert all(0 < line["duration_ms"] < 60_000 for line in calls)
     for secret in ("123456789", "987654321", "secret"):
         assert secret not in daemon.log_text()
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_caller_who_hangs_up_is_not_in_the_log(run_daemon, workers):
+    """Who goes away before its answer has left is no error, and writes nothing into the log but the line of the call."""
+    daemon = run_daemon(options=["--workers", str(workers)])
+    with Connection(daemon.address, window=0) as connection:
+        connection.call(
+            "/meterd.v1.MeteringService/Check", message(metering_pb2.CheckRequest(user_id="gone").SerializeToString())
+        )
+        daemon.wait_for_log('"gone"')
+    with Client(daemon.address) as client:
+        client.check("witness")
+    assert 0 == daemon.stop()
+    assert {"info"} == {line["level"] for line in daemon.log()}

@@ -2,13 +2,19 @@
 
 import asyncio
 import signal
+import time
 
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 import meterd
+from meterd.v1 import metering_pb2
 from prove.harness import Load, audit
+from prove.http2 import Connection, message
+
+QUICK_SECONDS = 10
 
 
 @pytest.fixture(params=[0, 2], ids="{}-workers".format)
@@ -78,26 +84,45 @@ async def test_what_callers_of_a_stopping_daemon_are_told(run_daemon):
 async def test_a_second_signal(run_daemon, number, code):
     """A daemon that waits for a call under way ends at once on the second signal, with 128 and its number."""
     daemon = run_daemon(options=["--shutdown-grace-seconds", "300"])
-    watch = await _call_that_stays_open(daemon.address)
+    connection = _call_that_stays_open(daemon.address)
     daemon.signal(number)
     await asyncio.to_thread(daemon.wait_for_log, "stopping: waiting")
     daemon.signal(number)
     assert code == await asyncio.to_thread(daemon.wait)
-    await watch.close()
+    connection.socket.close()
 
 
 async def test_a_call_that_never_ends(run_daemon):
     """A call that stays open holds up the stop for the grace and no longer."""
     daemon = run_daemon(options=["--shutdown-grace-seconds", "0.2"])
-    watch = await _call_that_stays_open(daemon.address)
+    connection = _call_that_stays_open(daemon.address)
     daemon.signal(signal.SIGTERM)
     assert 0 == await asyncio.to_thread(daemon.wait)
-    await watch.close()
+    connection.socket.close()
 
 
-async def _call_that_stays_open(address):
-    """Watch the health of the daemon at `address`, which says SERVING; return the channel to close in the end."""
-    channel = grpc.aio.insecure_channel(address)
-    call = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
-    assert health_pb2.HealthCheckResponse.SERVING == (await call.read()).status
-    return channel
+async def test_calls_that_only_wait(run_daemon):
+    """Who watches health, or has a stream open on which nothing is asked, does not hold up the stop."""
+    daemon = run_daemon(options=["--shutdown-grace-seconds", "300"])
+    async with grpc.aio.insecure_channel(daemon.address) as channel:
+        watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
+        reflection = reflection_pb2_grpc.ServerReflectionStub(channel).ServerReflectionInfo()
+        await reflection.write(reflection_pb2.ServerReflectionRequest(list_services=""))
+        assert health_pb2.HealthCheckResponse.SERVING == (await watch.read()).status
+        assert (await reflection.read()).list_services_response.service
+        began = time.monotonic()
+        daemon.signal(signal.SIGTERM)
+        assert health_pb2.HealthCheckResponse.NOT_SERVING == (await watch.read()).status
+        assert [grpc.StatusCode.UNAVAILABLE] * 2 == [await call.code() for call in (watch, reflection)]
+        assert 0 == await asyncio.to_thread(daemon.wait)
+        # On an idle machine it takes a fifth of a second; the grace is what it must not take.
+        assert time.monotonic() - began < QUICK_SECONDS
+
+
+def _call_that_stays_open(address):
+    """Ask the daemon at `address` for something whose answer is never taken; return the connection to close in the end."""
+    connection = Connection(address, window=0)
+    body = metering_pb2.CheckRequest(user_id="ada").SerializeToString()
+    connection.call("/meterd.v1.MeteringService/Check", message(body))
+    assert connection.is_heard()
+    return connection

@@ -127,6 +127,19 @@ async def test_a_worker_that_is_killed_comes_back(run_daemon):
     assert 0 == daemon.stop()
 
 
+def test_a_worker_that_is_hung_is_replaced(run_daemon):
+    """A worker that stands still is ended and another one started, and those that are well, idle as they are, go on."""
+    daemon = run_daemon(options=WORKERS, module="e2e.impatient_daemon", variables={"PYTHONPATH": "tests"})
+    hung, well = daemon.workers()[1], daemon.workers()[2]
+    daemon.signal_worker(hung, signal.SIGSTOP)
+    wait_until(lambda: daemon.workers()[1] != hung, "another worker")
+    assert f"worker process {hung} is hung" in daemon.log_text()
+    assert well == daemon.workers()[2]
+    with client_package.Client(daemon.address) as client:
+        assert 1 == client.record_funding("ada", 5).entry.version
+    assert 0 == daemon.stop()
+
+
 def test_the_parent_is_killed(run_daemon):
     """When the ledger's process is killed no worker stays, the port is free, and a restart has all that was acknowledged."""
     daemon = run_daemon(options=WORKERS)

@@ -171,6 +171,20 @@ async def test_it_survives_a_failing_store(home, monkeypatch, error, caplog):
     assert "unexpected error" in caplog.text or isinstance(error, StoreUnavailable)
 
 
+async def test_it_learns_that_the_store_has_failed(home, monkeypatch):
+    """Where nobody calls, a store that failed by itself is reopened all the same."""
+    monkeypatch.setattr(expiry, "INTERVAL_SECONDS", 0)
+    await home.reserve()
+    await home.store._stop()
+    assert home.store.needs_reopening
+    home.now_us += 11 * SECOND_US
+    home.sweeper.start()
+    async with asyncio.timeout(20):
+        while home.store.needs_reopening:  # noqa: ASYNC110 -- a store tells nobody
+            await asyncio.sleep(0.001)
+    await until_swept(home)
+
+
 async def test_it_runs_and_stops(home, monkeypatch, caplog):
     """While it runs, what comes due ends, one step after the other; what it did is logged once; stopped, it does nothing."""
     monkeypatch.setattr(expiry, "INTERVAL_SECONDS", 0)

@@ -59,6 +59,52 @@ async def test_nothing_is_answered_meanwhile(ledger, store, health, settle):
     assert 9 == (await ledger.account("alice")).balance_microcents
 
 
+READS = {
+    "account": lambda ledger: ledger.account("alice"),
+    "entries": lambda ledger: ledger.entries("alice", after_version=0, before_version=9, newest_first=False, limit=9),
+    "users": lambda ledger: ledger.users(None, 9),
+}
+
+
+@pytest.mark.parametrize("read", READS.values(), ids=READS)
+async def test_reads_alone_find_out(ledger, store, health, read):
+    """A store that failed beside the commits is reopened when only reads come, once for however many of them."""
+    await ledger.submit(funding("alice", 9))
+    store.closed = True
+    told = await asyncio.gather(*[read(ledger) for _ in range(3)], return_exceptions=True)
+    assert [StoreUnavailable] * 3 == [type(answer) for answer in told]
+    assert [False] == health.told
+    await health.back.wait()
+    assert (1, [False, True]) == (store.reopened, health.told)
+    await read(ledger)
+    assert 9 == (await ledger.account("alice")).balance_microcents
+
+
+async def test_a_read_that_failed_says_nothing_of_the_store(ledger, store, health, settle):
+    """A store that goes on is not reopened because of a read, as where a server hung up on one connection."""
+
+    async def hung_up(user_id):
+        raise StoreUnavailable("connection lost")
+
+    store.account = hung_up
+    for _ in range(3):
+        with pytest.raises(StoreUnavailable):
+            await ledger.account("nobody")
+    await settle()
+    assert (0, []) == (store.reopened, health.told)
+    assert 1 == (await ledger.submit(cost("alice", 1))).entry.version
+
+
+async def test_a_read_while_stopping(ledger, store, health, settle):
+    """A ledger that has stopped reopens nothing any more."""
+    await ledger.stop()
+    store.closed = True
+    with pytest.raises(StoreUnavailable):
+        await ledger.account("alice")
+    await settle()
+    assert (0, []) == (store.reopened, health.told)
+
+
 async def test_reopening_is_tried_until_it_succeeds(ledger, store, health, settle):
     """A store that cannot be reopened yet is tried again, and health is told once each way."""
     await fail(ledger, store, settle)

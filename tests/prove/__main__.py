@@ -37,7 +37,8 @@ def run(proof: Proof, seeds: list[int], progress: Progress) -> Ran:
     for begin in range(0, len(pieces), PIECES_A_POOL):
         with ProcessPoolExecutor(1 if proof.alone else PROCESSES, context) as pool:
             waiting = {
-                pool.submit(run_rounds, proof.name, piece): piece for piece in pieces[begin : begin + PIECES_A_POOL]
+                pool.submit(run_rounds, proof.name, piece, alone=proof.alone): piece
+                for piece in pieces[begin : begin + PIECES_A_POOL]
             }
             for future in as_completed(waiting):
                 tally = future.result()

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = range(10)
 END_STREAM, ACK, END_HEADERS, PADDED, HAS_PRIORITY = 0x1, 0x1, 0x4, 0x8, 0x20
+CANCEL = 8
 HEADER_TABLE_SIZE, INITIAL_WINDOW_SIZE = 1, 4
 WINDOW_MAX = 2**31 - 1
 FIRST_WINDOW = 65_535
@@ -134,6 +135,7 @@ class Connection:
         self.stream = -1
         self._window = FIRST_WINDOW
         self._received = bytearray()
+        self._once: set[int] = set()
         hello = PREFACE + settings(s1=0, s4=window)
         if window:
             hello += frame(WINDOW_UPDATE, 0, 0, (WINDOW_MAX - FIRST_WINDOW).to_bytes(4))
@@ -152,10 +154,17 @@ class Connection:
         except OSError:
             self.closed = True
 
-    def call(self, path: str, body: bytes, *, end: bool = True, headers: bytes | None = None) -> int:
-        """Begin a call with all of its body, when the connection's window lets it; the number of its stream."""
+    def call(
+        self, path: str, body: bytes, *, end: bool = True, headers: bytes | None = None, once: bool = False
+    ) -> int:
+        """Begin a call with all of its body, when the connection's window lets it; the number of its stream.
+
+        A call that is to be answered `once` is hung up on when the first message comes.
+        """
         self.stream += 2
         stream = self.stream
+        if once:
+            self._once.add(stream)
         while self._window < len(body) and not self.closed:
             assert self.receive(5), "the server takes no more"
         self._window -= len(body)
@@ -213,6 +222,10 @@ class Connection:
             self.answers[stream] = Answer(
                 status, trailers.get(b"grpc-message", b"").decode(errors="backslashreplace"), None, trailers
             )
+        elif kind == DATA and stream in self._once:
+            self._once.remove(stream)
+            self.send(frame(RST_STREAM, 0, stream, CANCEL.to_bytes(4)))
+            self.answers[stream] = Answer(None, "", CANCEL)
         elif kind == RST_STREAM:
             self.answers.setdefault(stream, Answer(None, "", int.from_bytes(payload)))
         elif kind == WINDOW_UPDATE and stream == 0:

@@ -3,9 +3,12 @@
 import random
 from pathlib import Path
 
+from grpc_health.v1 import health_pb2
+from grpc_reflection.v1alpha import reflection_pb2
+
 import meterd
 from e2e.process import Daemon
-from meterd.v1 import ledger_pb2, metering_pb2, pricing_pb2
+from meterd.v1 import admin_pb2, ledger_pb2, metering_pb2, pricing_pb2
 from prove import damage, wire_attacks
 from prove.http2 import Answer, Connection, message
 from prove.proofs import Round, proof
@@ -25,11 +28,17 @@ SERVICES = [
         (metering_pb2, "MeteringService"),
         (ledger_pb2, "LedgerService"),
         (pricing_pb2, "PricingService"),
+        (admin_pb2, "AdminService"),
+        (health_pb2, "Health"),
+        (reflection_pb2, "ServerReflection"),
     )
 ]
 METHODS = [
-    (f"/{service.full_name}/{method.name}", method.input_type) for service in SERVICES for method in service.methods
+    (f"/{service.full_name}/{method.name}", method.input_type, method.server_streaming and not method.client_streaming)
+    for service in SERVICES
+    for method in service.methods
 ]
+"""Path, request, and whether it goes on answering for as long as it is listened to."""
 
 
 def memory_mib(pid: int) -> float:
@@ -63,9 +72,9 @@ def hostile_messages(round_: Round) -> None:
                 kinds = {}
                 for _ in range(CALLS_AT_ONCE):
                     kind = dice.choice([*damage.KINDS])
-                    path, descriptor = dice.choice(METHODS)
+                    path, descriptor, goes_on = dice.choice(METHODS)
                     body = message(damage.KINDS[kind](dice, descriptor))
-                    kinds[connection.call(path, body)] = (kind, path, body)
+                    kinds[connection.call(path, body, once=goes_on)] = (kind, path, body)
                 connection.wait(CALLS_AT_ONCE)
                 for stream, (kind, path, body) in kinds.items():
                     with round_.fault(kind, f"to {path}: {body.hex()}"):

@@ -1,6 +1,6 @@
 """Bugs are planted in a copy of this repository, one line each: the suite has to notice every one of them.
 
-This is what makes the rest believable: a test that cannot fail proves nothing. `mutants.py` lists what is planted where.
+This is what makes the rest believable: a test that cannot fail proves nothing. `mutants` lists what is planted where.
 """
 
 import os

@@ -19,7 +19,8 @@ To add one, write a module `tests/prove/proof_<what>.py`; nothing else has to kn
 has a folder of its own, `round_.folder`, in memory where the machine allows it. It raises for what was not survived, counts by kind
 of fault, leaves nothing running, and raises `NotHereError` where this machine cannot do it at all. `round_.note` tells the report
 what else was measured or used. Rounds run in processes of their own, two at a time; `alone=True` for one at a time, as where times
-are measured. A seed that failed once stays: `seeds=(17, 204)` are run before any others, always.
+are measured: only where `round_.alone`, for the suite runs other tests beside it. A seed that failed once stays: `seeds=(17, 204)`
+are run before any others, always.
 """
 
 from __future__ import annotations
@@ -82,6 +83,8 @@ class Round:
     seed: int
     folder: Path
     """Empty, and gone after the round."""
+    alone: bool = False
+    """Whether nothing else is run beside it, so that times say something."""
     tally: Tally = field(default_factory=Tally)
     fault_now: str = ""
 
@@ -113,10 +116,10 @@ class Proof(NamedTuple):
         """The seeds of a run of a size: those that failed once, then from 0 on."""
         return [*self.seeds, *range(self.rounds[SIZES.index(size)])]
 
-    def run_round(self, seed: int) -> Tally:
-        """Run one round to its end, whatever comes."""
+    def run_round(self, seed: int, *, alone: bool = False) -> Tally:
+        """Run one round to its end, whatever comes; `alone` says that nothing else is run meanwhile."""
         folder = Path(tempfile.mkdtemp(prefix=f"meterd-{self.name}-", dir=_memory()))
-        round_ = Round(seed, folder)
+        round_ = Round(seed, folder, alone)
         log = logging.getLogger("meterd_server")
         level = log.level
         log.setLevel(logging.CRITICAL)  # it says each time that what is broken here is broken
@@ -162,9 +165,9 @@ def all_proofs() -> dict[str, Proof]:
     return _proofs
 
 
-def run_rounds(name: str, seeds: list[int]) -> Tally:
-    """Run rounds of a proof, one after another."""
+def run_rounds(name: str, seeds: list[int], *, alone: bool = False) -> Tally:
+    """Run rounds of a proof, one after another; `alone` says that nothing else is run meanwhile."""
     tally = Tally()
     for seed in seeds:
-        tally.add(all_proofs()[name].run_round(seed))
+        tally.add(all_proofs()[name].run_round(seed, alone=alone))
     return tally

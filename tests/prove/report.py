@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from rich.table import Table
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from prove.proofs import Tally
@@ -50,36 +51,55 @@ def table(results: list[Ran]) -> Table:
 
 
 def rows(ran: Ran) -> list[tuple[str, ...]]:
-    """A row for each kind of fault."""
+    """A row for each kind of fault; what was noted is in the first."""
     on = f"{datetime.now(UTC):%Y-%m-%d}"
     seconds = f"{ran.seconds:,.0f}"
     notes = "; ".join(ran.tally.notes)
-    if ran.tally.not_here:
+    if ran.tally.not_here and not ran.tally.injected:
         return [(ran.name, ran.what, f"not run here: {ran.tally.not_here}", "0", "0", seconds, on, notes)]
     return [
-        (ran.name, ran.what, kind, f"{injected:,}", f"{ran.tally.survived[kind]:,}", seconds, on, notes)
-        for kind, injected in sorted(ran.tally.injected.items())
+        (
+            ran.name,
+            ran.what,
+            kind,
+            f"{injected:,}",
+            f"{ran.tally.survived[kind]:,}",
+            seconds,
+            on,
+            "" if place else notes,
+        )
+        for place, (kind, injected) in enumerate(sorted(ran.tally.injected.items()))
     ]
 
 
 def write(path: Path, results: list[Ran], names: set[str]) -> None:
-    """Replace the rows of what was run, keep those of the other proofs that there are, and say on what it ran."""
-    new = {ran.name for ran in results}
-    kept = [row for row in _read(path) if row[0] in names - new]
-    all_rows = sorted([*kept, *(row for ran in results for row in rows(ran))])
-    lines = ["| " + " | ".join(COLUMNS) + " |", "|" + "---|" * len(COLUMNS)]
-    lines += ["| " + " | ".join(cell.replace("|", "/") for cell in row) + " |" for row in all_rows]
+    """Replace the rows of what was run, keep those of the other proofs that there are, and say with what it ran.
+
+    What cannot be run here keeps the rows that it has from where it can.
+    """
+    before = [row for row in _read(path) if row[0] in names]
+    known = {row[0] for row in before}
+    ran_here = [ran for ran in results if ran.tally.injected or ran.name not in known]
+    kept = [row for row in before if row[0] not in {ran.name for ran in ran_here}]
+    all_rows = sorted([*kept, *(row for ran in ran_here for row in rows(ran))])
+    lines = [_line(COLUMNS), "|" + "---|" * len(COLUMNS), *map(_line, all_rows)]
     injected, survived = (sum(int(row[at].replace(",", "")) for row in all_rows) for at in (3, 4))
     machine = (
         f"meterd {version('meterd')}, Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}, "
-        f"Linux {platform.release()} on {platform.machine()}."
+        f"{platform.system()} on {platform.machine()}."
     )
     total = f"{injected:,} faults injected, {survived:,} survived. Last run with {machine}"
-    path.write_text(_BEGIN + "\n".join(lines) + f"\n\n{total}\n")
+    path.write_text(_BEGIN + "\n".join(lines) + f"\n\n{total}\n", encoding="utf-8")
 
 
 def _read(path: Path) -> list[tuple[str, ...]]:
     if not path.exists():
         return []
-    lines = [line for line in path.read_text().splitlines() if line.startswith("| ")][1:]
-    return [tuple(cell.strip() for cell in line.strip("| ").split(" | ")) for line in lines]
+    lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("| ")][1:]
+    found = [[cell.strip() for cell in line.removeprefix("|").removesuffix("|").split("|")] for line in lines]
+    return [(*row, *[""] * (len(COLUMNS) - len(row))) for row in found]
+
+
+def _line(row: Sequence[str]) -> str:
+    """A row of the table; an empty cell is one as well."""
+    return f"| {' | '.join(cell.replace('|', '/').strip() for cell in row)} |"

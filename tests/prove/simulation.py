@@ -72,9 +72,15 @@ class Store(PlainStore):
         """What is committed, sometimes."""
         return None if self._closed or self._dice.random() < 0.3 else self._account(user_id)
 
+    @property
+    def needs_reopening(self):
+        """Whether it has failed."""
+        return self._closed
+
     async def account(self, user_id):
-        """What is committed, after a while."""
+        """What is committed, after a while; meanwhile it may fail by itself."""
         await self._while()
+        self._closed = self._closed or self._fate() != "well"
         self._must_be_open()
         return self._account(user_id)
 

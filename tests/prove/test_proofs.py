@@ -47,6 +47,15 @@ def test_what_is_not_survived_is_counted_and_named():
     assert not tally.held
 
 
+def test_a_round_knows_whether_it_is_alone():
+    """What measures times does so only where nothing is run beside it: in `make prove`, not in the suite."""
+    told = []
+    proof = _proof(lambda round_: told.append(round_.alone))
+    proof.run_round(0)
+    proof.run_round(0, alone=True)
+    assert [False, True] == told
+
+
 async def _not_here(_round):
     raise NotHereError("no such disk")
 

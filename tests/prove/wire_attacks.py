@@ -13,6 +13,18 @@ if TYPE_CHECKING:
 
 CHECK = "/meterd.v1.MeteringService/Check"
 STREAM = "/meterd.v1.MeteringService/Stream"
+ASKED_ONCE = (
+    CHECK,
+    "/meterd.v1.AdminService/SetAccountPolicy",
+    "/grpc.health.v1.Health/Check",
+    "/grpc.health.v1.Health/Watch",
+)
+ASKED_ON = (
+    STREAM,
+    "/meterd.v1.MeteringService/Meter",
+    "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+)
+PATHS = ASKED_ONCE + ASKED_ON
 
 
 def _heard(connection: Connection) -> None:
@@ -78,7 +90,7 @@ def continuation_flood(dice: random.Random, address: str) -> None:
 
 def reset_flood(dice: random.Random, address: str) -> None:
     """Calls that are opened and reset at once: much work for who is asked, none for who asks."""
-    path = dice.choice((CHECK, STREAM))
+    path = dice.choice(PATHS)
     with Connection(address) as connection:
         for _ in range(200):
             stream = connection.call(path, message(b"\n\3ada"), end=False)
@@ -100,7 +112,7 @@ def bad_windows(dice: random.Random, address: str) -> None:
         frame(http2.WINDOW_UPDATE, 0, 0, b"\0\0\0\0"),
         http2.settings(s4=2**32 - 1),
         http2.settings(s5=1, s6=0),
-        _open(block=request_headers(STREAM)) + frame(http2.DATA, 0, 1, b"\0\0\0\xff\xff" + b"x" * 16_000) * 300,
+        _open(block=request_headers(dice.choice(ASKED_ON))) + frame(http2.DATA, 0, 1, b"\0\0\0\xff\xff" + b"x" * 16_000) * 300,
     )))  # fmt: skip
 
 
@@ -132,8 +144,9 @@ def bad_headers(dice: random.Random, address: str) -> None:
         {"grpc_encoding": "nonsense"}, {"grpc_accept_encoding": "\x01"}, {"x_bin-bin": "%%%"}, {"Upper": "case"},
         {"connection": "close"}, {"host": "a\r\nb"}, {"grpc_status": "13"}, {"x": "\x00"},
     ))  # fmt: skip
+    path = dice.choice(PATHS)
     with Connection(address) as connection:
-        connection.call(CHECK, message(b"\n\3ada"), headers=request_headers(**({"path": CHECK} | changes)))
+        connection.call(path, message(b"\n\3ada"), headers=request_headers(**({"path": path} | changes)))
         _heard(connection)
 
 
@@ -151,7 +164,7 @@ def bad_grpc_frames(dice: random.Random, address: str) -> None:
         message(raw, length=50), message(raw) * 3, b"", b"\0", b"\0\0\0", message(b"") * 20, dice.randbytes(30),
     ))  # fmt: skip
     with Connection(address) as connection:
-        connection.call(dice.choice((CHECK, STREAM)), body)
+        connection.call(dice.choice(PATHS), body)
         _heard(connection)
 
 

@@ -14,6 +14,8 @@ from .house import ADMIN, LEDGER, METERING, TIMEOUT_SECONDS, refused
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+WATCH_SECONDS = TIMEOUT_SECONDS / 2
+"""A Watch that does not end is to be noticed before the test is given up."""
 SERVICES = ["", METERING, LEDGER, ADMIN]
 
 
@@ -26,13 +28,17 @@ class Watchers:
 
     def __init__(self, house):
         self._calls = [
-            house.health.Watch(health_pb2.HealthCheckRequest(service=service), timeout=TIMEOUT_SECONDS)
+            house.health.Watch(health_pb2.HealthCheckRequest(service=service), timeout=WATCH_SECONDS)
             for service in SERVICES
         ]
 
     async def read(self):
         """Wait for the next state of every service."""
         return [(await call.read()).status for call in self._calls]
+
+    async def codes(self):
+        """Wait until every call has ended; how."""
+        return [await call.code() for call in self._calls]
 
     def hang_up(self):
         for call in self._calls:
@@ -67,6 +73,20 @@ async def test_a_store_that_fails_is_told(house):
     watchers.hang_up()
 
 
+@pytest.mark.parametrize("read", ["check", "list", "balance"])
+async def test_a_store_that_fails_while_nothing_is_written(house, read):
+    """Reads alone make it known when the store has failed beside its commits: NOT_SERVING, and then they are answered again."""
+    await house.fund()
+    watchers = Watchers(house)
+    assert [SERVING] * len(SERVICES) == await watchers.read()
+    house.store._writer = None  # as after copying the write-ahead log failed
+    assert "STORE_UNAVAILABLE" == (await refused(getattr(house, read)())).reason
+    assert [NOT_SERVING] * len(SERVICES) == await watchers.read()
+    assert [SERVING] * len(SERVICES) == await watchers.read()
+    await getattr(house, read)()
+    watchers.hang_up()
+
+
 async def test_a_server_that_drains_is_told(house):
     """On stopping it is NOT_SERVING at once, refuses new calls, and answers the one under way."""
     watchers = Watchers(house)
@@ -76,12 +96,54 @@ async def test_a_server_that_drains_is_told(house):
     await house.store.commit_begun.wait()
     stopping = asyncio.ensure_future(house.server.stop(TIMEOUT_SECONDS))
     assert [NOT_SERVING] * len(SERVICES) == await watchers.read()
-    watchers.hang_up()
+    assert [grpc.StatusCode.UNAVAILABLE] * len(SERVICES) == await watchers.codes()
     assert grpc.StatusCode.UNAVAILABLE == (await refused(house.cost())).code
     assert not stopping.done()
     house.store.commits_allowed.set()
     assert 1 == (await under_way).entry.version
     await stopping
+
+
+async def test_a_list_of_every_service(house):
+    """List says how each service is, and the server as a whole."""
+    statuses = (await house.health.List(health_pb2.HealthListRequest(), timeout=TIMEOUT_SECONDS)).statuses
+    assert {SERVING} == {each.status for each in statuses.values()}
+    assert {*SERVICES, "meterd.v1.PricingService"} == statuses.keys()
+
+
+async def test_a_watch_of_a_service_that_is_not_there(house):
+    """It is told so, and told again when the service is there."""
+    watch = house.health.Watch(health_pb2.HealthCheckRequest(service="meterd.v1.drift"), timeout=TIMEOUT_SECONDS)
+    assert health_pb2.HealthCheckResponse.SERVICE_UNKNOWN == (await watch.read()).status
+    await house.server.set_drift(False)
+    assert SERVING == (await watch.read()).status
+    watch.cancel()
+
+
+async def test_after_leaving(house):
+    """Who asks a server that has left is told NOT_SERVING, whatever is said of it; who begins to watch, that and no more."""
+    await house.server.leave()
+    await house.server.set_serving(True)
+    assert NOT_SERVING == (await _check(house, "")).status
+    watchers = Watchers(house)
+    assert [NOT_SERVING] * len(SERVICES) == await watchers.read()
+    assert [grpc.StatusCode.UNAVAILABLE] * len(SERVICES) == await watchers.codes()
+
+
+@pytest.mark.parametrize("method", ["Health/Check", "Health/List", "Health/Watch", "reflection"])
+async def test_bytes_that_are_no_message(house, method, capfd):
+    """Health and reflection tell no more of their parser than meterd's own methods do, nobody and no log."""
+    raw = b"\x0a\xff\xff"
+    if method == "reflection":
+        path = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
+        call = house.channel.stream_stream(path)(iter([raw]), timeout=TIMEOUT_SECONDS)
+    elif method == "Health/Watch":
+        call = house.channel.unary_stream(f"/grpc.health.v1.{method}")(raw, timeout=TIMEOUT_SECONDS)
+    else:
+        call = house.send(f"grpc.health.v1.{method}", raw)
+    assert grpc.StatusCode.INVALID_ARGUMENT == await call.code()
+    assert "the bytes are not a grpc." in await call.details()
+    assert ("", "") == capfd.readouterr()
 
 
 async def _reflect(house, **question):

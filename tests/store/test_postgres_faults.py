@@ -175,6 +175,34 @@ async def test_idle_connections_that_were_closed(store, direct):
         assert outcome.account == await store.account("alice")
 
 
+async def test_reads_that_find_the_server_away(store, proxy):
+    """When nobody answers reads, the store says that it has to be opened anew, however many they are, and then it works."""
+    await proxy.refuse()
+    told = await asyncio.gather(*[store.account("alice") for _ in range(12)], return_exceptions=True)
+    assert [StoreUnavailable] * 12 == [type(answer) for answer in told]
+    assert store.needs_reopening
+    await proxy.listen()
+    await store.reopen()
+    assert not store.needs_reopening
+    assert 100 == (await store.account("alice")).balance_microcents
+
+
+@pytest.mark.parametrize("error", [asyncpg.DataCorruptedError, TimeoutError])
+async def test_a_read_that_failed_by_itself(store, monkeypatch, error):
+    """A row that cannot be read, and a wait that was in vain, leave the store as it is: the next read may well succeed."""
+    borrow = store._open.connections.borrow
+
+    def fail():
+        raise error("by itself")
+
+    monkeypatch.setattr(store._open.connections, "borrow", fail)
+    with pytest.raises(StoreUnavailable):
+        await store.account("alice")
+    assert not store.needs_reopening
+    monkeypatch.setattr(store._open.connections, "borrow", borrow)
+    assert 100 == (await store.account("alice")).balance_microcents
+
+
 async def test_a_rival_that_hangs(store):
     """A daemon that stops in the midst of a transaction holds its users up for some seconds only: its lock is taken away."""
     begin = store._open.writer._begin.replace(

@@ -107,13 +107,18 @@ async def test_the_log_is_copied_on_the_thread(store, monkeypatch):
 
 
 async def test_a_log_that_cannot_be_copied(store, disk, monkeypatch):
-    """A disk that fails meanwhile fails the next commit, and what was answered is there after reopening."""
+    """A disk that fails meanwhile fails whatever comes next, and what was answered is there after reopening."""
     monkeypatch.setattr(engine, "CHECKPOINT_PAGES", 2)
     store.commit_at_once([cost("alice", 1, "c1")], 1)
     disk.fail_at(0)
+    assert not store.needs_reopening
     await asyncio.wait([store._checkpoint])
     disk.heal()
+    assert store.needs_reopening
+    with pytest.raises(StoreUnavailable):
+        await store.account("alice")
     with pytest.raises(StoreUnavailable):
         store.commit_at_once([cost("alice", 1)], 2)
     await store.reopen()
+    assert not store.needs_reopening
     assert (await store.commit([cost("alice", 1, "c1")], 3))[0].replayed

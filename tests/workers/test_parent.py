@@ -55,6 +55,38 @@ async def test_workers_that_do_not_leave(make_workers, monkeypatch):
     assert [-9, -9] == [each.ended.result() for each in workers._children.values()]
 
 
+BEATS = f"import time\nwhile True: os.write(0, {encode((ToLedger.BEAT,))!r}); time.sleep(0.1)"
+
+
+async def test_a_worker_that_is_hung(make_workers, monkeypatch, caplog):
+    """A worker of which nothing is heard any more is ended, and another one started."""
+    monkeypatch.setattr(child, "BEAT_SECONDS", 0.02)
+    monkeypatch.setattr(child, "_SILENT_BEATS_MAX", 3)
+    monkeypatch.setattr(parent, "_END_SECONDS", 0)
+    workers = make_workers(f"{READY}; {LIVES}")
+    await workers.start()
+    async with asyncio.timeout(60):
+        while not ("is hung" in caplog.text and "ended with code -9; starting another" in caplog.text):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    await workers.stop()
+
+
+async def test_a_worker_that_says_that_it_is_there(make_workers, monkeypatch):
+    """Whatever is heard of a worker that nobody asks for anything, its silence begins anew."""
+    monkeypatch.setattr(child, "BEAT_SECONDS", 0.01)
+    monkeypatch.setattr(child, "_SILENT_BEATS_MAX", 10**6)
+    monkeypatch.setattr(parent, "_END_SECONDS", 0)
+    workers = make_workers(f"{READY}\n{BEATS}")
+    await workers.start()
+    async with asyncio.timeout(60):
+        for each in workers._children.values():
+            while not each._silent_beats:  # noqa: ASYNC110 -- nobody is told
+                await asyncio.sleep(0.001)
+            while each._silent_beats:  # noqa: ASYNC110
+                await asyncio.sleep(0.001)
+    await workers.stop()
+
+
 async def test_a_worker_that_hangs_up(make_workers, monkeypatch, caplog):
     """A worker that hangs up and lives on is ended, and another one started, after a longer pause each time."""
     monkeypatch.setattr(child, "_END_SECONDS", 0)

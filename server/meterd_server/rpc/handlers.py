@@ -8,14 +8,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import grpc
 from google.protobuf.message_factory import GetMessageClass
 
-from meterd_server.errors import StoreUnavailable
-from meterd_server.rpc.decode import Undecodable, decoder
+from meterd_server.errors import Overloaded, StoreUnavailable
+from meterd_server.rpc.decode import MessageT, Undecodable, decoder
 from meterd_server.rpc.status import DETAILS_KEY, RequestError, from_exception, invalid_argument
+from meterd_server.rpc.untaken import LARGE
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -25,8 +27,10 @@ if TYPE_CHECKING:
     from google.rpc import status_pb2  # type: ignore[import-untyped, unused-ignore]
 
     from meterd_server.rpc.streams import StreamContext
+    from meterd_server.rpc.untaken import Size, Untaken
 
-    Method = Callable[[Any], Awaitable[Any]]
+    Method = Callable[..., Awaitable[Any]]
+    Behavior = Callable[[Any, StreamContext], Awaitable[Message | None]]
     LogCall = Callable[[str, str, str, float], None]
 
 log = logging.getLogger(__name__)
@@ -39,11 +43,21 @@ class CallerGone(Exception):  # noqa: N818 -- nothing is wrong here
     """The caller hung up before it was told that the call is cancelled: there is nobody to answer."""
 
 
+class Unread:
+    """Stands in for a message that was not read, for there is no room for its answer."""
+
+
 class Context(Protocol):
     """The part of grpc.aio.ServicerContext that every handler uses."""
 
     def time_remaining(self) -> float | None:
         """Seconds until the deadline, not below 0; None without one."""
+
+    def peer(self) -> str:
+        """Where the call's connection comes from."""
+
+    def add_done_callback(self, callback: Callable[[Any], None]) -> None:
+        """Have `callback` called when the call is over: its answer was taken, or never will be."""
 
     async def abort(
         self, code: grpc.StatusCode, details: str, trailing_metadata: tuple[tuple[str, bytes], ...]
@@ -55,36 +69,68 @@ def no_log(_method: str, _user: str, _code: str, _duration_seconds: float) -> No
     """A `LogCall` that says nothing."""
 
 
-def service_handler(descriptor: ServiceDescriptor, service: object, log_call: LogCall) -> grpc.GenericRpcHandler:
+def service_handler(
+    descriptor: ServiceDescriptor, service: object, log_call: LogCall, untaken: Untaken
+) -> grpc.GenericRpcHandler:
     """The gRPC handler of a service whose methods are named as in its descriptor.
 
-    A unary method takes a request and returns its answer; a streaming one takes the call's context and converses over it.
+    A unary method takes a request and returns its answer; one that answers a request again and again takes the call's context as
+    well; one that is asked again and again takes the context only, and converses over it. Answers that may be large are counted in
+    `untaken`.
     """
     return grpc.method_handlers_generic_handler(
         descriptor.full_name,
-        {method.name: _handler(method, getattr(service, method.name), log_call) for method in descriptor.methods},
+        {
+            method.name: _handler(method, getattr(service, method.name), log_call, untaken)
+            for method in descriptor.methods
+        },
     )
 
 
-def _handler(method: MethodDescriptor, call: Method, log_call: LogCall) -> grpc.RpcMethodHandler[Any, Any]:
+def _handler(
+    method: MethodDescriptor, call: Method, log_call: LogCall, untaken: Untaken
+) -> grpc.RpcMethodHandler[Any, Any]:
     name = f"{method.containing_service.full_name}/{method.name}"
-    make = grpc.stream_stream_rpc_method_handler if method.client_streaming else grpc.unary_unary_rpc_method_handler
-    behavior = _streaming(name, call, log_call) if method.client_streaming else _unary(name, call, log_call)
+    decode = decoder(GetMessageClass(method.input_type))
+    size = LARGE.get(method.name)
+    make: Callable[..., grpc.RpcMethodHandler[Any, Any]] = grpc.unary_unary_rpc_method_handler
+    if method.client_streaming:
+        make, behavior = grpc.stream_stream_rpc_method_handler, _behavior(name, partial(_converse, call), log_call)
+    elif method.server_streaming:
+        make, behavior = (
+            grpc.unary_stream_rpc_method_handler,
+            _behavior(name, partial(_go_on_answering, call), log_call),
+        )
+    elif size:
+        behavior = _behavior(name, partial(_answer_much, untaken, size, call), log_call)
+        behavior = _reading_if_there_is_room(behavior, decode, untaken)
+    else:
+        behavior = _behavior(name, partial(_answer, call), log_call)
     return make(
         behavior,
-        request_deserializer=decoder(GetMessageClass(method.input_type)),
+        request_deserializer=None if size else decode,
         response_serializer=GetMessageClass(method.output_type).SerializeToString,
     )
 
 
-def _unary(
-    name: str, call: Method, log_call: LogCall
-) -> Callable[[Message | Undecodable, Context], Awaitable[Message | None]]:
-    async def handle(request: Message | Undecodable, context: Context) -> Message | None:
+def _reading_if_there_is_room(behavior: Behavior, decode: Callable[[bytes], Any], untaken: Untaken) -> Behavior:
+    """A behavior that is given bytes: a large message takes ten times as much when it is read."""
+
+    async def handle(raw: bytes, context: StreamContext) -> Message | None:
+        return await behavior(Unread() if untaken.is_full_for(context.peer()) else decode(raw), context)
+
+    return handle
+
+
+def _behavior(name: str, answer: Behavior, log_call: LogCall) -> Behavior:
+    async def handle(request: Any, context: StreamContext) -> Message | None:  # noqa: ANN401 -- or what stands in for it
         started = time.perf_counter()
         code = "OK"
         try:
-            return await _answer(call, request)
+            return await answer(request, context)
+        except CallerGone:
+            code = "CANCELLED"
+            raise asyncio.CancelledError from None  # anything else would have gRPC send a status, and log that it cannot
         except (Exception, asyncio.CancelledError) as error:
             code, status = _outcome(error, name, context)
             if status is None:
@@ -97,32 +143,41 @@ def _unary(
     return handle
 
 
-def _streaming(name: str, call: Method, log_call: LogCall) -> Callable[[object, StreamContext], Awaitable[None]]:
-    async def handle(_: object, context: StreamContext) -> None:
-        started = time.perf_counter()
-        code = "OK"
-        try:
-            await call(context)
-            return
-        except CallerGone:
-            code = "CANCELLED"
-            raise asyncio.CancelledError from None  # anything else would have gRPC send a status, and log that it cannot
-        except (Exception, asyncio.CancelledError) as error:
-            code, status = _outcome(error, name, context)
-            if status is None:
-                raise
-        finally:
-            log_call(name, "", code, time.perf_counter() - started)
-        await _abort(context, status)
-
-    return handle
-
-
-async def _answer(call: Method, request: Message | Undecodable) -> Message:
-    if isinstance(request, Undecodable):
-        raise RequestError(invalid_argument([request.violation]))
-    response: Message = await call(request)
+async def _answer(call: Method, request: Message | Undecodable, _: StreamContext) -> Message:
+    response: Message = await call(decoded(request))
     return response
+
+
+async def _answer_much(
+    untaken: Untaken, size: Size, call: Method, request: Message | Undecodable | Unread, context: StreamContext
+) -> Message:
+    if isinstance(request, Unread):
+        raise Overloaded
+    untaken.count(context, size(decoded(request)))
+    return await _answer(call, request, context)
+
+
+async def _go_on_answering(call: Method, request: Message | Undecodable, context: StreamContext) -> None:
+    await call(decoded(request), context)
+
+
+async def _converse(call: Method, _: object, context: StreamContext) -> None:
+    await call(context)
+
+
+def decoded(message: MessageT | Undecodable) -> MessageT:
+    """The message. Raises `RequestError` if it does not parse."""
+    if isinstance(message, Undecodable):
+        raise RequestError(invalid_argument([message.violation]))
+    return message
+
+
+async def send(context: StreamContext, message: Message) -> None:
+    """Send a message, when flow control lets it. Raises `CallerGone`."""
+    try:
+        await context.write(message)
+    except grpc.aio.InternalError as error:
+        raise CallerGone from error
 
 
 def _outcome(error: BaseException, name: str, context: Context) -> tuple[str, status_pb2.Status | None]:

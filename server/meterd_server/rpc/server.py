@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import grpc
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
 
 from meterd.v1 import admin_pb2, ledger_pb2, metering_pb2, pricing_pb2
 from meterd_server.addresses import check_free
@@ -18,7 +16,9 @@ from meterd_server.rpc.handlers import no_log, service_handler
 from meterd_server.rpc.pricing_servicer import PricingService
 from meterd_server.rpc.servicers import AdminService, LedgerService, MeteringService
 from meterd_server.rpc.sessions import Sessions
+from meterd_server.rpc.standard import HEALTH, REFLECTION, Health, Reflection
 from meterd_server.rpc.streams import Streams
+from meterd_server.rpc.untaken import Untaken
 
 if TYPE_CHECKING:
     from meterd_server.ledger import AnyLedger
@@ -40,8 +40,6 @@ CALLS_A_CONNECTION_MAX = 1_000
 CALLS_WAITING_MAX = 1_500
 """How many calls wait, over all connections, until this process turns to them: a quarter of a second's work. gRPC turns away the
 others, and some from 1,000 on, unread, with CANCELLED: a call that waits longer is answered when nobody listens any more."""
-
-_STATES = {True: health_pb2.HealthCheckResponse.SERVING, False: health_pb2.HealthCheckResponse.NOT_SERVING}
 
 
 class Server:
@@ -70,11 +68,8 @@ class Server:
                 ("grpc.server.max_pending_requests_hard_limit", CALLS_WAITING_MAX),
             ]
         )
-        self._health = health.aio.HealthServicer()
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        reflection.enable_server_reflection(
-            (*SERVICE_NAMES, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server
-        )
+        self._health = Health()
+        self._untaken = Untaken()
         self._streams = Streams()
         self._sessions = Sessions(ledger, sources)
         services = {
@@ -83,7 +78,13 @@ class Server:
             PRICING: PricingService(ledger, sources.prices),
             ADMIN: AdminService(ledger, sources),
         }
-        self._server.add_generic_rpc_handlers([service_handler(*service, log_call) for service in services.items()])
+        self._server.add_generic_rpc_handlers(
+            [service_handler(*service, log_call, self._untaken) for service in services.items()]
+        )
+        names = (*SERVICE_NAMES, HEALTH.full_name, REFLECTION.full_name)
+        # Not in the log: who asks for health asks every few seconds.
+        for descriptor, service in ((HEALTH, self._health), (REFLECTION, Reflection(names, self._streams))):
+            self._server.add_generic_rpc_handlers([service_handler(descriptor, service, no_log, self._untaken)])
 
     async def start(self, address: str) -> str:
         """Listen on HOST:PORT or unix:PATH and serve; the address as it came to be. Raises `StartupError`."""
@@ -98,18 +99,18 @@ class Server:
     async def set_serving(self, serving: bool) -> None:
         """Tell health checks, for the server as a whole ("") and for each service."""
         for name in ("", *SERVICE_NAMES):
-            await self._health.set(name, _STATES[serving])
+            self._health.set(name, serving)
 
     async def set_drift(self, found: bool) -> None:
         """Tell health checks of `DRIFT`, which is unknown before: whether an account was found that differs."""
-        await self._health.set(DRIFT, _STATES[not found])
+        self._health.set(DRIFT, not found)
 
     async def leave(self) -> None:
         """Say NOT_SERVING from now on, whatever `set_serving` is told, and read no more of the streams that are open.
 
-        Sessions that broke are settled when this returns.
+        Who watches health is told, and hung up on. Sessions that broke are settled when this returns.
         """
-        await self._health.enter_graceful_shutdown()
+        self._health.leave()
         self._streams.leave()
         await self._sessions.leave()
 

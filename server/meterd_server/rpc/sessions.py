@@ -16,7 +16,7 @@ from meterd.v1 import reservation_pb2
 from meterd_server.errors import Overloaded, Reason, StoreUnavailable
 from meterd_server.model import Applied, Expire, Extend, Rejection, Release, ReservationState
 from meterd_server.rpc import encode, validate
-from meterd_server.rpc.decode import Undecodable
+from meterd_server.rpc.handlers import decoded, send
 from meterd_server.rpc.status import RequestError, Violation, applied, from_rejection, invalid_argument
 from meterd_server.rules.reservations import expiry_request_id
 
@@ -56,7 +56,7 @@ class Sessions:
                 # Whoever cancels the call, what was begun is carried through, and what came of it is known.
                 work = asyncio.ensure_future(session.take(message))
                 answer = await asyncio.shield(work)
-                await context.write(answer)
+                await send(context, answer)
                 if answer.HasField("closed"):
                     return
         except (StoreUnavailable, Overloaded):
@@ -91,9 +91,7 @@ class Sessions:
         message: Any = reading.result()
         if message is grpc.aio.EOF:
             raise _out_of_turn("close is missing: the caller ended the stream without it")
-        if isinstance(message, Undecodable):
-            raise RequestError(invalid_argument([message.violation]))
-        request: reservation_pb2.MeterRequest = message
+        request: reservation_pb2.MeterRequest = decoded(message)
         return request
 
     def _settle(self, session: Session, work: asyncio.Task[reservation_pb2.MeterResponse] | None) -> asyncio.Task[None]:

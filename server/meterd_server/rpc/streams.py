@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import grpc
 
 from meterd_server.errors import Overloaded, StoreUnavailable
-from meterd_server.rpc.decode import Undecodable
-from meterd_server.rpc.handlers import CallerGone, Context
-from meterd_server.rpc.status import RequestError, invalid_argument
+from meterd_server.rpc.handlers import Context, decoded, send
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -43,6 +41,11 @@ class StreamContext(Context, Protocol):
         """Send a message, when flow control lets it."""
 
 
+def operation_count(message: Any) -> int:  # noqa: ANN401 -- any message that has some
+    """How many operations a message has."""
+    return len(message.operations)
+
+
 class Streams:
     """The streams that are open."""
 
@@ -52,16 +55,19 @@ class Streams:
         self.untaken_operations = 0
         """Of all streams: what was read and whose answers are not written."""
 
-    async def conduct(self, context: StreamContext, begin: Begin) -> None:
+    async def conduct(
+        self, context: StreamContext, begin: Begin, count: Callable[[Any], int] = operation_count
+    ) -> None:
         """Answer each message in the order it came, until the caller is done.
 
-        `begin(message)` is awaited before the next message is read; what it returns, awaited, is the answer. Raises
+        `begin(message)` is awaited before the next message is read; what it returns, awaited, is the answer, which is as large as
+        that of `count(message)` operations. Raises
         `Overloaded` if there is too much of it already, `StoreUnavailable` after `leave`, when all that was read is answered,
         `CallerGone`, and what reading raised.
         """
         if len(self._open) >= STREAMS_OPEN_MAX:
             raise Overloaded
-        stream = _Stream(self, context, begin)
+        stream = _Stream(self, context, begin, count)
         self._open.add(stream)
         try:
             # A task that is cancelled before it began would not say that it has ended.
@@ -90,10 +96,11 @@ class _Begun(NamedTuple):
 class _Stream:
     """One of them: a task that reads, beside the one that answers."""
 
-    def __init__(self, streams: Streams, context: StreamContext, begin: Begin) -> None:
+    def __init__(self, streams: Streams, context: StreamContext, begin: Begin, count: Callable[[Any], int]) -> None:
         self._streams = streams
         self._context = context
         self._begin = begin
+        self._count = count
         self._room = asyncio.Semaphore(MESSAGES_IN_FLIGHT_MAX)
         self._begun: asyncio.Queue[_Begun | None] = asyncio.Queue()
         self._now: _Begun | None = None
@@ -104,10 +111,7 @@ class _Stream:
         while begun := await self._begun.get():
             self._now = begun
             answer = await begun.answer
-            try:
-                await self._context.write(answer)
-            except grpc.aio.InternalError as error:
-                raise CallerGone from error
+            await send(self._context, answer)
             self._let_go(begun)
         await asyncio.wait([self.reading])
         if self.reading.cancelled():
@@ -135,9 +139,8 @@ class _Stream:
     async def _read(self) -> None:
         try:
             while (message := await self._next()) is not grpc.aio.EOF:
-                if isinstance(message, Undecodable):
-                    raise RequestError(invalid_argument([message.violation]))
-                operations = len(message.operations)
+                message = decoded(message)
+                operations = self._count(message)
                 if self._streams.untaken_operations + operations > UNTAKEN_OPERATIONS_LIMIT:
                     raise Overloaded
                 answer = asyncio.ensure_future(await self._begin(message))

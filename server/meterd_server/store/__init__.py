@@ -19,13 +19,17 @@ class Store(Protocol):
     """A place that keeps entries and accounts.
 
     `commit` is called by one task of a lane at a time; the reads at any time. Every method but `peek` may raise
-    `StoreUnavailable`. After a `commit` did, all of them do until `reopen` succeeds, and `peek` answers None; a read that failed
-    says nothing of the next.
+    `StoreUnavailable`. After a `commit` did, all of them do until `reopen` succeeds, and `peek` answers None: the store then
+    `needs_reopening`. A read that failed says nothing of the next.
     """
 
     @property
     def shared(self) -> bool:
         """Whether other daemons may change what is stored meanwhile."""
+
+    @property
+    def needs_reopening(self) -> bool:
+        """Whether nothing works until `reopen`: a write failed, or something that the engine does beside the commits."""
 
     @property
     def lanes(self) -> int:

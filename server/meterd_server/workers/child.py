@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 import socket
 import subprocess
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 from meterd_server.errors import StartupError
 from meterd_server.process import STOP_SIGNALS
 from meterd_server.workers.ledger_end import LedgerEnd
-from meterd_server.workers.link import Link, ToLedger, ToWorker
+from meterd_server.workers.link import BEAT_SECONDS, Link, ToLedger, ToWorker
 
 if TYPE_CHECKING:
     from meterd_server.config import Settings
@@ -20,10 +21,15 @@ if TYPE_CHECKING:
     from meterd_server.prices import CardStore
     from meterd_server.workers.link import Frame
 
+log = logging.getLogger(__name__)
+
 _COMMAND = (sys.executable, "-P", "-m", "meterd_server.workers.front")
 
 _END_SECONDS = 2
 """How long a worker that has closed its way to us may take to be gone."""
+
+_SILENT_BEATS_MAX = 15
+"""How often a worker that serves may miss to say anything: more than the largest batches hold it up for, and still hung."""
 
 
 class Child:
@@ -37,6 +43,8 @@ class Child:
         self._link = Link(self._take, self._gone)
         self._ledger_end = LedgerEnd(ledger, cards, self._link.send)
         self._ending: asyncio.Task[None] | None = None
+        self._silent_beats = 0
+        self._watching: asyncio.Task[None] | None = None
 
     @classmethod
     async def start(cls, settings: Settings, ledger: Ledger, cards: CardStore) -> Child:
@@ -79,15 +87,34 @@ class Child:
         self._process.kill()
 
     def _take(self, frame: Frame) -> None:
+        self._silent_beats = 0
         match frame:
+            case (ToLedger.BEAT,):
+                pass
             case (ToLedger.READY,):
                 self._ready.set_result(None)
+                self._watching = asyncio.get_running_loop().create_task(self._watch())
             case (ToLedger.FAILED, why):
                 self._ready.set_exception(StartupError(why))
             case _:
                 self._ledger_end.take(frame)
 
+    async def _watch(self) -> None:
+        """End the worker when nothing is heard of it: its callers would wait, and others still be given to it.
+
+        Counted in looks, not by the clock: where this process itself stood still, the worker is not to blame.
+        """
+        while self._silent_beats < _SILENT_BEATS_MAX:
+            await asyncio.sleep(BEAT_SECONDS)
+            self._silent_beats += 1
+        log.error(
+            "worker process %d is hung: nothing was heard of it %d times; ending it", self.pid, self._silent_beats
+        )
+        self.kill()
+
     def _gone(self) -> None:
+        if self._watching:
+            self._watching.cancel()
         self._ending = asyncio.get_running_loop().create_task(self._end())
 
     async def _end(self) -> None:

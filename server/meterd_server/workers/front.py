@@ -25,7 +25,7 @@ from meterd_server.process import Background, clock_us, collect_garbage_rarely, 
 from meterd_server.rpc.handlers import no_log
 from meterd_server.rpc.server import Server
 from meterd_server.rpc.validate import Sources
-from meterd_server.workers.link import Link, ToLedger, ToWorker
+from meterd_server.workers.link import BEAT_SECONDS, Link, ToLedger, ToWorker
 from meterd_server.workers.remote import RemoteLedger
 
 if TYPE_CHECKING:
@@ -98,9 +98,16 @@ class _Worker:
             await server.set_drift(self._drift)
         collect_garbage_rarely()
         self.link.send((ToLedger.READY,))
+        self._background.run(self._beat())
         await self._leaving.wait()
         following.cancel()
         await take_down(server, ledger, settings.shutdown_grace_seconds)
+
+    async def _beat(self) -> None:
+        """Say for as long as this process lives that its event loop comes round."""
+        while True:
+            await asyncio.sleep(BEAT_SECONDS)
+            self.link.send((ToLedger.BEAT,))
 
     def _take(self, frame: Frame) -> None:
         match frame:

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 Frame = tuple[Any, ...]
 """Its kind, a `ToWorker` or `ToLedger`, and what belongs to that."""
 
+BEAT_SECONDS = 1.0
+"""How often a worker says that it is there."""
+
 _LENGTH = struct.Struct("=I")
 # The newer ones look for repeated objects, which takes longer than writing them again.
 _MARSHAL_VERSION = 2
@@ -60,6 +63,8 @@ class ToLedger(IntEnum):
     """(number, cards as JSON)."""
     USERS = 9
     """(number, user id to come after or None, how many)."""
+    BEAT = 10
+    """(): I am not hung; every `BEAT_SECONDS` from READY on."""
 
 
 def encode(frame: Frame) -> bytes:

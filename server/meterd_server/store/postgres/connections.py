@@ -93,6 +93,8 @@ class Connections:
     async def borrow(self) -> AsyncIterator[Connection]:
         """A connection of the pool. Cut off when it takes longer than BORROW_SECONDS_MAX: its user sees it as lost."""
         pool = self._pool  # `close` may forget it meanwhile
+        if pool is None:
+            raise asyncpg.InterfaceError("the connections are closed")
         connection = await pool.acquire(timeout=BORROW_SECONDS_MAX)
         try:
             with cut_off_after(BORROW_SECONDS_MAX, connection):

@@ -72,6 +72,11 @@ class PostgresStore:
         return self._address.place
 
     @property
+    def needs_reopening(self) -> bool:
+        """See `Store.needs_reopening`: also when a read found the server away, twice."""
+        return self._open is None
+
+    @property
     def lanes(self) -> int:
         """See `Store.lanes`; known once the store was opened."""
         return BUCKETS if self._distributed else self._lanes
@@ -214,6 +219,9 @@ class PostgresStore:
                     return await connection.fetch(getattr(active.statements, name), *args)
             except (*CONNECTION_ERRORS, asyncpg.PostgresError) as error:
                 if is_last or not isinstance(error, CONNECTION_ERRORS):
+                    # One that waited in vain says nothing of the server; a row that cannot be read, nothing of the others.
+                    if isinstance(error, CONNECTION_ERRORS) and not isinstance(error, TimeoutError):
+                        self._fail_if(active)
                     raise StoreUnavailable(f"{self.place}: {type(error).__name__}: {error}") from error
         raise AssertionError("unreachable")
 
@@ -227,6 +235,11 @@ class PostgresStore:
         active, self._open = self._open, None
         if active:
             self._keep(active.connections.close())
+
+    def _fail_if(self, active: _Open) -> None:
+        """Fail, unless something else is in use by now than was when it failed."""
+        if self._open is active:
+            self._fail()
 
     async def _carry_through(self, work: Coroutine[None, None, _T]) -> _T:
         """Wait for work that is not cancelled with its caller: a cancelled COMMIT may be answered before it is replicated."""

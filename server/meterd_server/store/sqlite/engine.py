@@ -96,6 +96,11 @@ class SqliteStore:
         self._checkpoint: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
 
+    @property
+    def needs_reopening(self) -> bool:
+        """See `Store.needs_reopening`."""
+        return self._writer is None
+
     async def open(self) -> None:
         """See `Store.open`: also takes the lock file and makes the folder."""
         try:
@@ -171,7 +176,7 @@ class SqliteStore:
             connection, _ = self._active()
             await connection.run(lambda connection: connection.execute("PRAGMA wal_checkpoint(PASSIVE)").close())
         except (sqlite3.Error, ValueError, StoreUnavailable) as error:
-            # What a failed sync leaves is not to be built upon: the next commit fails, and the ledger starts over.
+            # What a failed sync leaves is not to be built upon: whatever comes next fails, and the ledger starts over.
             log.warning("copying the write-ahead log failed: %s", error)
             self._writer = None
         finally:

@@ -1,0 +1,61 @@
+"""Bugs on the way from a caller's commands to their outcomes."""
+
+from prove.mutants.planting import planted
+
+MUTANTS = [
+    *planted(
+        "lane.py",
+        ("tests/ledger",),
+        (
+            "a caller who left is served all the same",
+            "if not waiter.answer.done():\n                batch",
+            "if True:\n                batch",
+        ),
+        ("callers get the first one's outcomes", "first = end\n", "pass\n"),
+        ("the queue never gets shorter", "self.queued_operations -= len(waiter.commands)", "pass"),
+        ("a failed commit is nobody's", "self._on_failure(batch, error)\n                return", "return"),
+        ("who waited behind a failure is told nothing", "waiters = list(self._queue)", "waiters: list[Waiter] = []"),
+        ("a stopping lane leaves its queue", "while self._task:\n            await", "if False:\n            await"),
+        (
+            "a commit that was cancelled is not told",
+            "except (Exception, asyncio.CancelledError) as error:\n                # A",
+            "except Exception as error:\n                # A",
+        ),
+    ),
+    *planted(
+        "ledger.py",
+        ("tests/ledger",),
+        (
+            "commands are taken while the store is reopened",
+            "if self._stopping or self._recovery:",
+            "if self._stopping:",
+        ),
+        ("the queue has no bound", "if lane.queued_operations >= self._queued_max:", "if False:"),
+        (
+            "lanes' outcomes get out of order",
+            "return [by_place[place] for place in range(len(commands))]",
+            "return list(by_place.values())",
+        ),
+        (
+            "a reopening that fails is a success",
+            "await self._store.reopen()\n            except Exception as error:",
+            "self._store.reopen().close()\n            except Exception as error:",
+        ),
+        (
+            "a read that fails reopens a store that goes on",
+            "if self._store.needs_reopening and self._recovery is None",
+            "if self._recovery is None",
+        ),
+        ("reads do not tell that the store has failed", "            self.look_after(error)\n", ""),
+        (
+            "a ledger that has stopped reopens its store",
+            "self._recovery is None and not self._stopping:",
+            "self._recovery is None:",
+        ),
+        (
+            "the store is not reopened",
+            "await self._store.reopen()\n            except Exception as error:",
+            "pass\n            except Exception as error:",
+        ),
+    ),
+]

@@ -1,0 +1,63 @@
+"""Bugs in what callers see, and in what goes between the processes."""
+
+from prove.mutants.planting import planted
+
+MUTANTS = [
+    *planted(
+        "rpc/status.py",
+        ("tests/rpc",),
+        (
+            "a caller is told what went wrong inside",
+            'make_status(Reason.INTERNAL, "internal error; the server\'s log has the cause")',
+            "make_status(Reason.INTERNAL, str(error))",
+        ),
+        (
+            "who is turned away is not told when to come again",
+            'retry with the same request_id", None, retry',
+            'retry with the same request_id", None',
+        ),
+    ),
+    *planted(
+        "rpc/streams.py",
+        ("tests/rpc/test_stream.py",),
+        (
+            "answers that are not taken have no bound",
+            "if self._streams.untaken_operations >= UNTAKEN_OPERATIONS_MAX:",
+            "if False:",
+        ),
+        ("any number of streams may be open", "if len(self._open) >= STREAMS_OPEN_MAX:", "if False:"),
+    ),
+    *planted(
+        "rpc/untaken.py",
+        ("tests/rpc/test_untaken.py",),
+        ("what is over stays counted", "self._by_connection[connection] -= operations", "pass"),
+        ("who holds much may ask for more", "connection in self._by_connection)", "False)"),
+        ("answers have no limit", "self.operations + operations > OPERATIONS_LIMIT", "False"),
+    ),
+    *planted(
+        "rpc/standard.py",
+        ("tests/rpc/test_health.py", "-k", "after_leaving"),
+        ("a Watch holds the stop up", "if self._leaving:\n                raise", "if False:\n                raise"),
+        ("a server that leaves may say SERVING again", "if not self._leaving:", "if True:"),
+    ),
+    *planted(
+        "logs.py",
+        ("tests/e2e/test_serving.py", "-k", "hangs_up"),
+        ("who hangs up is an error in the log", "handler.addFilter(_is_no_hang_up)", "pass"),
+    ),
+    *planted(
+        "expiry.py",
+        ("tests/ledger/test_expiry.py",),
+        ("a store that failed by itself is not noticed where nobody calls", "self._ledger.look_after(error)", "pass"),
+    ),
+    *planted(
+        "workers/remote.py",
+        ("tests/workers",),
+        ("callers of a worker get the first one's outcomes", "        first = end\n", "        pass\n"),
+        (
+            "what goes to the ledger has no bound",
+            "if self._unanswered >= self._unanswered_max:\n            raise Overloaded",
+            "if False:\n            raise Overloaded",
+        ),
+    ),
+]
