@@ -51,7 +51,8 @@ class AdminMethods(BaseClient):
         """Undo an entry by an opposite one that names it: a cost, a capture, or money that came in. Exactly once per `request_id`.
 
         None undoes all that is left of it; in parts it may be undone as often as is liked, never more than the entry. What a cost
-        had taken from grants goes back to those that still stand, the rest to the money without expiry. `labels` say who and why.
+        had taken from grants goes back to those that still stand, as far as their funding was not taken back, the rest to the money
+        without expiry. `labels` say who and why.
 
         Raises EntryNotFoundError, EntryNotReversibleError (a reversal is not reversed), ReversalOverEntryError, and what
         `record_cost` raises.
