@@ -146,3 +146,13 @@ def test_many_holds_against_money_for_some(daemon):
 
     succeeded, balance = asyncio.run(all_try())
     assert (50, 0, 50_000) == (succeeded, balance.balance_microcents, balance.spent_microcents)
+
+
+def test_all_accounts_are_listed(client):
+    """Whoever has an entry is there once, as the account is now, and who has none is not."""
+    users = [f"listed {number}" for number in range(5)]
+    for number, user_id in enumerate(users, 1):
+        client.record_funding(user_id, number * 100)
+        client.reserve(user_id, number)
+    found = [each for each in client.list_balances(page_size=2) if each.user_id.startswith("listed ")]
+    assert [client.get_balance(user_id) for user_id in users] == sorted(found, key=lambda each: each.user_id)
