@@ -1,12 +1,12 @@
 """The asyncio client's methods for whoever runs the platform."""
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 
 from meterd import _calls, _reservation_calls
 from meterd._base import BaseClient
-from meterd._calls import Call, ResultT
-from meterd.types import Account, Recorded
+from meterd._calls import BalancePage, Call, ResultT
+from meterd.types import Account, Balance, Recorded
 
 
 class AsyncAdminMethods(BaseClient):
@@ -51,7 +51,8 @@ class AsyncAdminMethods(BaseClient):
         """Undo an entry by an opposite one that names it: a cost, a capture, or money that came in. Exactly once per `request_id`.
 
         None undoes all that is left of it; in parts it may be undone as often as is liked, never more than the entry. What a cost
-        had taken from grants goes back to those that still stand, the rest to the money without expiry. `labels` say who and why.
+        had taken from grants goes back to those that still stand, as far as their funding was not taken back, the rest to the money
+        without expiry. `labels` say who and why.
 
         Raises EntryNotFoundError, EntryNotReversibleError (a reversal is not reversed), ReversalOverEntryError, and what
         `record_cost` raises.
@@ -67,6 +68,27 @@ class AsyncAdminMethods(BaseClient):
         Raises InvalidArgumentError for a malformed `user_id`.
         """
         return await self._run(_calls.get_account(user_id), timeout_seconds)
+
+    def list_balances(self, *, page_size: int = 1_000, timeout_seconds: float | None = None) -> AsyncIterator[Balance]:
+        """Iterate over the accounts of all users who have an entry, each as it is when its page is fetched, in no order to rely on.
+
+        Who was there at the beginning is there once, whoever comes meanwhile. Pages of `page_size` accounts, 1 to 1,000, are
+        fetched as needed; `timeout_seconds` is for each.
+        """
+        # The arguments are checked now, not when the first account is asked for.
+        first = _calls.list_balances(page_size=page_size, page_token="")
+        return self._balances(first, page_size, timeout_seconds)
+
+    async def _balances(
+        self, call: Call[BalancePage], page_size: int, timeout_seconds: float | None
+    ) -> AsyncIterator[Balance]:
+        while True:
+            page = await self._run(call, timeout_seconds)
+            for balance in page.balances:
+                yield balance
+            if not page.next_page_token:
+                return
+            call = _calls.list_balances(page_size=page_size, page_token=page.next_page_token)
 
     @abstractmethod
     async def _run(self, call: Call[ResultT], timeout_seconds: float | None) -> ResultT: ...

@@ -44,6 +44,13 @@ class Call(NamedTuple, Generic[ResultT]):
     """The operation's field, and that of its result."""
 
 
+class BalancePage(NamedTuple):
+    """One page of all users' accounts."""
+
+    balances: tuple[Balance, ...]
+    next_page_token: str
+
+
 BATCH: Callable[[Stubs], Callable[..., Any]] = attrgetter("metering.Batch")
 """What takes many operations in one request."""
 METER: Callable[[Stubs], Callable[..., Any]] = attrgetter("metering.Meter")
@@ -159,6 +166,19 @@ def get_account(user_id: str) -> Call[Account]:
     """Ask for the account as it is now, with its grants."""
     request = ledger_pb2.GetBalanceRequest(user_id=_arguments.text("user_id", user_id))
     return Call(lambda stubs: stubs.ledger.GetBalance, request, _convert.account_from)
+
+
+def list_balances(*, page_size: int, page_token: str) -> Call[BalancePage]:
+    """Ask for one page of all users' accounts; an empty token asks for the first."""
+    request = ledger_pb2.ListBalancesRequest(
+        page_size=_arguments.integer("page_size", page_size, bits=32),
+        page_token=_arguments.text("page_token", page_token),
+    )
+    return Call(lambda stubs: stubs.ledger.ListBalances, request, _balance_page_from)
+
+
+def _balance_page_from(response: ledger_pb2.ListBalancesResponse) -> BalancePage:
+    return BalancePage(tuple(map(_convert.balance_from, response.balances)), response.next_page_token)
 
 
 def list_entries(user_id: str, *, page_size: int, page_token: str, oldest_first: bool) -> Call[EntryPage]:

@@ -66,7 +66,7 @@ class Grant:
     version: int
     """The version of the funding's entry."""
     amount_microcents: int
-    """What came in."""
+    """What came in, without what was taken back of it by reversals."""
     left_microcents: int
     """What is left of it, >= 0."""
     priority: int

@@ -11,10 +11,10 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from meterd_server.errors import Overloaded, StoreUnavailable
-from meterd_server.model import Applied, Expire, Lapse
+from meterd_server.model import Applied, Expire, Lapse, Rejection
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from meterd_server.ledger import Ledger
     from meterd_server.model import Command
@@ -29,6 +29,9 @@ INTERVAL_SECONDS = 0.5
 """How often it is looked for what is due."""
 
 _LEASE_SECONDS = 5.0
+
+_AGAIN_SECONDS = 60.0
+"""When an expiry that was refused is tried again: meanwhile there may be room for it."""
 
 _PAUSE_SHARE = 3
 """How much longer than a batch took the pause after it is, while more is due: the rest of the time is the callers'."""
@@ -53,7 +56,8 @@ class Sweeper:
         self._ledger = ledger
         self._clock_us = clock_us
         self._holder = holder
-        self._before: Sequence[Command] = ()
+        # What was refused and is still due, with when to try again, by the clock of `time.monotonic`.
+        self._refused: dict[Command, float] = {}
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -70,21 +74,40 @@ class Sweeper:
         """End what is due, at most `BATCH_MAX`. Raises what the store and the ledger raise."""
         if not await self._store.lease(self._holder, _LEASE_SECONDS):
             return Swept()
-        due = await self._store.due(self._clock_us(), BATCH_MAX)
+        due = await self._due()
         if not due:
             return Swept()
         outcomes = await self._ledger.submit_all(due)
-        # What the rules do not carry out stays due: to look at it again and again, without a pause, would be of no use.
-        is_more = len(due) == BATCH_MAX and due != self._before
-        self._before = due
+        for command, outcome in zip(due, outcomes, strict=True):
+            if isinstance(outcome, Rejection):
+                self._note_refused(command, outcome)
         return Swept(
             sum(
                 isinstance(command, Expire) and isinstance(outcome, Applied)
                 for command, outcome in zip(due, outcomes, strict=True)
             ),
             sum(isinstance(command, Lapse) for command in due),
-            is_more,
+            len(due) == BATCH_MAX,
         )
+
+    async def _due(self) -> list[Command]:
+        """What is due, at most `BATCH_MAX`, past what was refused a short while ago: that holds nobody else up."""
+        limit = BATCH_MAX + len(self._refused)
+        due = await self._store.due(self._clock_us(), limit)
+        if len(due) < limit:
+            self._refused = {command: again for command, again in self._refused.items() if command in due}
+        now = time.monotonic()
+        return [command for command in due if self._refused.get(command, now) <= now][:BATCH_MAX]
+
+    def _note_refused(self, command: Command, outcome: Rejection) -> None:
+        if command not in self._refused and isinstance(command, Expire):
+            log.warning(
+                "the reservation %r of user %r cannot expire yet: %s",
+                command.reservation_id,
+                command.user_id,
+                outcome.message,
+            )
+        self._refused[command] = time.monotonic() + _AGAIN_SECONDS
 
     async def _run(self) -> None:
         reservations = lapsed_users = 0

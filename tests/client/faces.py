@@ -56,6 +56,9 @@ class Asyncio:
     def list_entries(self, *args, **options):
         return self._iterate(self.client.list_entries(*args, **options))
 
+    def list_balances(self, *args, **options):
+        return self._iterate(self.client.list_balances(*args, **options))
+
     def list_rate_cards(self, *args, **options):
         return self._iterate(self.client.list_rate_cards(*args, **options))
 

@@ -169,6 +169,9 @@ class Daemon(
     def ListEntries(self, request, context):
         return self._play(request, context, ledger_pb2.ListEntriesResponse())
 
+    def ListBalances(self, request, context):
+        return self._play(request, context, ledger_pb2.ListBalancesResponse())
+
     def Quote(self, request, context):
         return self._play(request, context, pricing_pb2.QuoteResponse())
 

@@ -53,6 +53,7 @@ BAD = [
         r"prices_picocents\['a'\] must",
     ),
     ("put_rate_cards", ([RateCard("chat", effective_time=date(2026, 1, 1))],), {}, TypeError, "effective_time must be"),
+    ("list_balances", (), {"page_size": 2**31}, ValueError, "page_size does not fit 32 bits"),
     ("list_rate_cards", (None,), {}, TypeError, "service must be a str"),
     (
         "update_funding",

@@ -31,6 +31,7 @@ METHODS = [
     "set_account_policy",
     "reverse_entry",
     "get_account",
+    "list_balances",
     "meter",
     "costs",
 ]

@@ -176,6 +176,18 @@ def test_list_entries_page(client, daemon):
     assert [expected] == daemon.requests
 
 
+def test_list_balances_iterates_over_all_pages(client, daemon):
+    """Accounts come page by page, each fetched by the last one's token when it is wanted, until there is none."""
+    pages = [(["alice", "bob"], "a"), ([], "b"), (["carol"], "")]
+    for users, token in pages:
+        balances = [account_pb2.Balance(user_id=user_id, held_microcents=len(user_id)) for user_id in users]
+        daemon.script.append(ledger_pb2.ListBalancesResponse(balances=balances, next_page_token=token))
+    found = client.list_balances(page_size=2)
+    assert (0, "alice", 1) == (len(daemon.requests), next(found).user_id, len(daemon.requests))
+    assert [("bob", 3), ("carol", 5)] == [(each.user_id, each.held_microcents) for each in found]
+    assert [(2, ""), (2, "a"), (2, "b")] == [(each.page_size, each.page_token) for each in daemon.requests]
+
+
 def test_a_kind_of_a_newer_daemon_is_unknown(client, daemon):
     """An entry kind that this client does not know does not stop it from reading the entry."""
     daemon.script.append(ledger_pb2.ListEntriesResponse(entries=[account_pb2.Entry(version=1, kind=99)]))

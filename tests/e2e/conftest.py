@@ -3,6 +3,7 @@ from contextlib import ExitStack
 import pytest
 
 import meterd
+from store.engines import postgres_url
 
 from .process import Daemon
 
@@ -12,6 +13,12 @@ def run_daemon(tmp_path):
     """Return a function that starts a daemon in this test's folder; every one is ended with the test."""
     with ExitStack() as stack:
         yield lambda **options: stack.enter_context(Daemon(tmp_path, **options))
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def db(request, tmp_path):
+    """Where a daemon keeps its ledger, on each engine in turn; None is a file in its folder."""
+    return postgres_url(tmp_path) if request.param == "postgres" else None
 
 
 @pytest.fixture(scope="module")

@@ -7,13 +7,17 @@ import grpc
 from meterd.v1 import metering_pb2_grpc, reservation_pb2
 
 
-def main(address, user_id, on_expiry, reported_microcents):
+def main(address, user_id, on_expiry, reported_microcents, ttl_seconds):
     """Hold a session until the end of this process."""
 
     def messages():
         yield reservation_pb2.MeterRequest(
             open=reservation_pb2.MeterOpen(
-                user_id=user_id, slice_microcents=500, on_expiry=on_expiry, floor_microcents=200
+                user_id=user_id,
+                slice_microcents=500,
+                on_expiry=on_expiry,
+                floor_microcents=200,
+                ttl={"seconds": int(ttl_seconds)},
             )
         )
         yield reservation_pb2.MeterRequest(report=reservation_pb2.MeterReport(cost_microcents=int(reported_microcents)))

@@ -8,10 +8,20 @@ import sys
 import pytest
 
 import meterd
+from store.engines import postgres_url
 
 from .process import Daemon, wait_until
 
 FUNDED = 1_000_000
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgres"])
+def daemon(request, tmp_path_factory):
+    """Start one daemon on each engine for all tests that leave it running; each takes users of its own."""
+    folder = tmp_path_factory.mktemp("daemon")
+    with Daemon(folder, db=postgres_url(folder) if request.param == "postgres" else None) as daemon:
+        yield daemon
+
 
 KILLED_IN_A_BLOCK = """
 import os, signal, sys, meterd
@@ -98,10 +108,10 @@ async def test_a_session_is_metered_to_the_last_microcent(daemon):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_a_session_goes_on_after_a_restart(tmp_path, number):
+def test_a_session_goes_on_after_a_restart(tmp_path, db, number):
     """Whether the daemon stopped in good order or was killed, the next report is charged, once."""
     address = f"unix:{tmp_path}/d.sock"
-    with Daemon(tmp_path, listen=address) as daemon, meterd.Client(address) as client:
+    with Daemon(tmp_path, db=db, listen=address) as daemon, meterd.Client(address) as client:
         client.record_funding("goes on", FUNDED)
         with client.meter("goes on", 1_000) as session:
             session.report(300)
@@ -136,3 +146,13 @@ def test_many_holds_against_money_for_some(daemon):
 
     succeeded, balance = asyncio.run(all_try())
     assert (50, 0, 50_000) == (succeeded, balance.balance_microcents, balance.spent_microcents)
+
+
+def test_all_accounts_are_listed(client):
+    """Whoever has an entry is there once, as the account is now, and who has none is not."""
+    users = [f"listed {number}" for number in range(5)]
+    for number, user_id in enumerate(users, 1):
+        client.record_funding(user_id, number * 100)
+        client.reserve(user_id, number)
+    found = [each for each in client.list_balances(page_size=2) if each.user_id.startswith("listed ")]
+    assert [client.get_balance(user_id) for user_id in users] == sorted(found, key=lambda each: each.user_id)

@@ -4,66 +4,23 @@ import asyncio
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import grpc
 import pytest
 
-from meterd.v1 import account_pb2, ledger_pb2, ledger_pb2_grpc, metering_pb2, metering_pb2_grpc, reservation_pb2
+from meterd.v1 import account_pb2, reservation_pb2
 
-from .process import environment, wait_until
+from .reserving import TIMEOUT_SECONDS, Caller, ask, holding_client
 
-TIMEOUT_SECONDS = 20
 Kind = account_pb2.EntryKind
 
 BOTH = pytest.mark.parametrize("options", [(), ("--workers", "2")], ids=["alone", "workers"])
 
 
-class Caller:
-    """A channel to a daemon, with calls in short."""
-
-    def __init__(self, address):
-        self._channel = grpc.insecure_channel(address)
-        self.metering = metering_pb2_grpc.MeteringServiceStub(self._channel)
-        self.reads = ledger_pb2_grpc.LedgerServiceStub(self._channel)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self._channel.close()
-
-    def fund(self, amount_microcents, user_id="ada"):
-        """Fund, once."""
-        self.metering.RecordFunding(
-            metering_pb2.RecordFundingRequest(user_id=user_id, request_id="f", amount_microcents=amount_microcents),
-            timeout=TIMEOUT_SECONDS,
-        )
-
-    def balance(self, user_id="ada"):
-        """The account as it is now."""
-        request = ledger_pb2.GetBalanceRequest(user_id=user_id)
-        return self.reads.GetBalance(request, timeout=TIMEOUT_SECONDS).balance
-
-    def entries(self, user_id="ada"):
-        """Every entry, oldest first."""
-        request = ledger_pb2.ListEntriesRequest(user_id=user_id, page_size=1_000, order_by="version")
-        return self.reads.ListEntries(request, timeout=TIMEOUT_SECONDS).entries
-
-    def reserve(self, amount_microcents, **more):
-        """Set money of ada's aside."""
-        fields = {"user_id": "ada", "amount_microcents": amount_microcents} | more
-        return self.metering.Reserve(reservation_pb2.ReserveRequest(**fields), timeout=TIMEOUT_SECONDS)
-
-    def wait_until_nothing_is_held(self):
-        """Wait until ada's reservations are over."""
-        wait_until(lambda: not self.balance().held_microcents, "nothing held")
-
-
 @BOTH
-def test_the_daemon_ends_what_is_due(run_daemon, options):
+def test_the_daemon_ends_what_is_due(run_daemon, db, options):
     """A reservation of a second is released by the daemon that runs, by an entry, and the log says so."""
-    daemon = run_daemon(options=options)
+    daemon = run_daemon(db=db, options=options)
     with Caller(daemon.address) as caller:
         caller.fund(100)
         caller.reserve(60, request_id="r", ttl={"seconds": 1})
@@ -75,9 +32,9 @@ def test_the_daemon_ends_what_is_due(run_daemon, options):
     assert 0 == daemon.stop()
 
 
-def test_a_daemon_that_was_killed_in_between(run_daemon):
+def test_a_daemon_that_was_killed_in_between(run_daemon, db):
     """What was reserved before a SIGKILL expires after the restart, with its floor charged, once."""
-    daemon = run_daemon()
+    daemon = run_daemon(db=db)
     with Caller(daemon.address) as caller:
         caller.fund(100)
         caller.reserve(60, request_id="r", ttl={"seconds": 1}, on_expiry="ON_EXPIRY_CAPTURE_FLOOR", floor_microcents=25)
@@ -93,32 +50,20 @@ def test_a_daemon_that_was_killed_in_between(run_daemon):
 
 @BOTH
 @pytest.mark.parametrize(
-    ("on_expiry", "reported", "costs"),
+    "session",
     [
         ("ON_EXPIRY_RELEASE", 30, 30),
         ("ON_EXPIRY_CAPTURE_FLOOR", 30, 200),
         ("ON_EXPIRY_CAPTURE_FLOOR", 230, 230),
     ],
 )
-def test_a_client_that_is_killed_inside_a_session(run_daemon, options, on_expiry, reported, costs):
+def test_a_client_that_is_killed_inside_a_session(run_daemon, db, options, session):
     """It costs exactly what was reported, or the floor, as soon as the daemon sees that the client is gone."""
-    daemon = run_daemon(options=options)
+    on_expiry, reported, costs = session
+    daemon = run_daemon(db=db, options=options)
     with Caller(daemon.address) as caller:
         caller.fund(1_000)
-        client = subprocess.Popen(
-            [
-                sys.executable,
-                Path(__file__).with_name("holding_client.py"),
-                daemon.address,
-                "ada",
-                on_expiry,
-                str(reported),
-            ],
-            env=environment(daemon.folder),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+        client = holding_client(daemon, on_expiry, reported)
         with client:
             assert ["granted\n", "granted\n"] == [client.stdout.readline() for _ in range(2)]
             assert 500 == caller.balance().held_microcents
@@ -128,9 +73,9 @@ def test_a_client_that_is_killed_inside_a_session(run_daemon, options, on_expiry
     assert 0 == daemon.stop()
 
 
-def test_a_session_outlives_its_daemon(run_daemon):
+def test_a_session_outlives_its_daemon(run_daemon, db):
     """When the daemon is killed, a caller goes on with its session on the next one; nothing is charged twice."""
-    daemon = run_daemon()
+    daemon = run_daemon(db=db)
     opening = reservation_pb2.MeterOpen(user_id="ada", request_id="s", slice_microcents=500)
     report = reservation_pb2.MeterReport(cost_microcents=30, request_id="first")
 
@@ -163,30 +108,16 @@ def test_a_session_outlives_its_daemon(run_daemon):
         assert (970, 0) == (closed.closed.balance.balance_microcents, closed.closed.balance.held_microcents)
 
 
-async def _ask(address, number, answered):
-    """Reserve 7 under an id of its own until there is an answer; what it was, an answer or a reason."""
-    async with grpc.aio.insecure_channel(address, options=[("grpc.use_local_subchannel_pool", 1)]) as channel:
-        request = reservation_pb2.ReserveRequest(
-            user_id="ada", request_id=f"r{number}", amount_microcents=7, ttl={"seconds": 600}
-        )
-        try:
-            await metering_pb2_grpc.MeteringServiceStub(channel).Reserve(request, timeout=TIMEOUT_SECONDS)
-        except grpc.aio.AioRpcError as error:
-            return error.code()
-        answered.set()
-        return grpc.StatusCode.OK
-
-
 @BOTH
-def test_two_hundred_reserve_money_for_fifty(run_daemon, options):
+def test_two_hundred_reserve_money_for_fifty(run_daemon, db, options):
     """200 clients ask at once for what is there for 50; the daemon is killed in the midst: 50 have it, and the sums hold."""
-    daemon = run_daemon(options=options)
+    daemon = run_daemon(db=db, options=options)
     with Caller(daemon.address) as caller:
         caller.fund(50 * 7)
 
     async def ask_and_kill():
         answered = asyncio.Event()
-        calls = [asyncio.ensure_future(_ask(daemon.address, number, answered)) for number in range(200)]
+        calls = [asyncio.ensure_future(ask(daemon.address, number, answered)) for number in range(200)]
         await answered.wait()
         daemon.signal(signal.SIGKILL)
         return await asyncio.gather(*calls)
@@ -196,7 +127,7 @@ def test_two_hundred_reserve_money_for_fifty(run_daemon, options):
     daemon.start()
 
     async def ask_again():
-        return await asyncio.gather(*(_ask(daemon.address, number, asyncio.Event()) for number in range(200)))
+        return await asyncio.gather(*(ask(daemon.address, number, asyncio.Event()) for number in range(200)))
 
     second = asyncio.run(ask_again())
     assert {grpc.StatusCode.OK, grpc.StatusCode.FAILED_PRECONDITION} == set(second)

@@ -8,7 +8,17 @@ from meterd_server import expiry
 from meterd_server.errors import StoreUnavailable
 from meterd_server.expiry import BATCH_MAX, Sweeper, Swept
 from meterd_server.ledger import Ledger
-from meterd_server.model import Capture, EntryKind, Extend, GrantTerms, RecordFunding, Release, Reserve
+from meterd_server.model import (
+    Capture,
+    EntryKind,
+    Extend,
+    GrantTerms,
+    RecordCost,
+    RecordFunding,
+    Release,
+    Reserve,
+    Reverse,
+)
 from meterd_server.store.sqlite import SqliteStore
 
 SECOND_US = 10**6
@@ -110,6 +120,26 @@ async def test_grants_lapse(home):
     assert Swept(lapsed_users=1) == await home.sweeper.sweep()
     assert (EntryKind.LAPSE, 4, 0) == ((last := await home.newest()).kind, last.version, last.balance_microcents)
     assert Swept() == await home.sweeper.sweep()
+
+
+async def test_what_is_refused_holds_nobody_up(home, monkeypatch, caplog):
+    """Expiries without room in their accounts are said once and left alone; others end; they end when there is room again."""
+    full = 9 * 10**18
+    await home.reserve(2 * BATCH_MAX, captures_floor=True, floor_microcents=1)
+    await home.ledger.submit_all([RecordCost(f"u{number}", "c", full) for number in range(BATCH_MAX + 1)])
+    home.now_us += 11 * SECOND_US
+    assert Swept(is_more=True) == await home.sweeper.sweep()
+    assert Swept(BATCH_MAX - 1, is_more=True) == await home.sweeper.sweep()
+    assert Swept() == await home.sweeper.sweep()
+    assert [f"the reservation 'r' of user 'u{number}' cannot expire yet" for number in range(BATCH_MAX + 1)] == sorted(
+        (record.getMessage().partition(":")[0] for record in caplog.records), key=lambda said: (len(said), said)
+    )
+    await home.ledger.submit(Reverse("u0", "back", 3))
+    assert Swept() == await home.sweeper.sweep()
+    now = expiry.time.monotonic()
+    monkeypatch.setattr(expiry.time, "monotonic", lambda: now + 61)
+    assert 1 == sum([(await home.sweeper.sweep()).reservations for _ in range(3)])
+    assert (EntryKind.EXPIRY, BATCH_MAX + 1) == ((await home.newest()).kind, len(caplog.records))
 
 
 @pytest.mark.parametrize("years", [-10, 10])

@@ -1,6 +1,6 @@
 """What is asked of a ledger, drawn at random: operations in which names, amounts and times are still to be put."""
 
-from hypothesis import strategies as st
+from prove import dice
 
 USERS = ("alice", "dávid")
 SECOND = 1_000_000
@@ -15,26 +15,30 @@ HUGE = (0, 1, 10**15, 10**17, 2 * 10**17 - 1, 2 * 10**17 + 1, 10**18, 4 * 10**18
 PICOCENTS = (1, 333_333, 999_999, 1_000_000, 7_500_001)
 """What a unit costs by version 1, 2, ... of the rate card."""
 
-user = st.sampled_from([USERS[0]] * 3 + [USERS[1]])
-request_id = st.sampled_from([FRESH] * 12 + ["r1", "r2"])
-which = st.sampled_from([0] * 6 + [1, 1, 1, 2, 2, 3, 4, -1])
+user = dice.sampled_from([USERS[0]] * 3 + [USERS[1]])
+request_id = dice.sampled_from([FRESH] * 12 + ["r1", "r2"])
+which = dice.sampled_from([0] * 6 + [1, 1, 1, 2, 2, 3, 4, -1])
 """Which reservation or entry, counted from the last; -1: one that is not there."""
-amount = st.integers(0, 2**16)
+which_entry = dice.one_of(which, which, which, dice.just(-2))
+"""The same; -2: the last expiry, of which there are few."""
+amount = dice.integers(0, 2**16)
 """Which of the amounts of the day."""
-ttl = st.sampled_from([SECOND, 10 * SECOND, 300 * SECOND])
-labels = st.sampled_from([{"tier": "pro"}, {"model": "café", "tier": ""}])
-service = st.sampled_from(["chat", "ocr"])
-usage = st.tuples(st.integers(0, 40), st.integers(1, len(PICOCENTS)))
-cost = st.one_of(
-    st.tuples(st.just("plain"), amount), st.tuples(st.just("plain"), amount), st.tuples(st.just("usage"), usage)
+ttl = dice.sampled_from([SECOND, 10 * SECOND, 300 * SECOND])
+labels = dice.sampled_from([{"tier": "pro"}, {"model": "café", "tier": ""}])
+service = dice.sampled_from(["chat", "ocr"])
+usage = dice.tuples(dice.integers(0, 40), dice.integers(1, len(PICOCENTS)))
+cost = dice.one_of(
+    dice.tuples(dice.just("plain"), amount),
+    dice.tuples(dice.just("plain"), amount),
+    dice.tuples(dice.just("usage"), usage),
 )
-occurred = st.just(-5)
-flag = st.sampled_from([False, False, True])
+occurred = dice.just(-5)
+flag = dice.sampled_from([False, False, True])
 
 
 def _asked(do, required, optional=None):
-    fixed = {"do": st.just(do), "user": user} | ({} if do in ("check", "expire", "lapse") else {"id": request_id})
-    return st.fixed_dictionaries(fixed | required, optional=optional or {})
+    fixed = {"do": dice.just(do), "user": user} | ({} if do in ("check", "expire", "lapse") else {"id": request_id})
+    return dice.fixed_dictionaries(fixed | required, optional=optional or {})
 
 
 HOW_ASKED = {
@@ -42,22 +46,22 @@ HOW_ASKED = {
     "cost": _asked(
         "cost",
         {"how_much": cost},
-        {"strict": st.just(True), "service": service, "labels": labels, "occurred": occurred},
+        {"strict": dice.just(True), "service": service, "labels": labels, "occurred": occurred},
     ),
-    "fund": _asked("fund", {"amount": amount}, {"label": st.just("gift"), "labels": labels}),
+    "fund": _asked("fund", {"amount": amount}, {"label": dice.just("gift"), "labels": labels}),
     "grant": _asked(
         "fund",
-        {"amount": amount, "expires": st.sampled_from([0, SECOND, 60 * SECOND, 60 * SECOND, DAY, DAY, YEAR])},
-        {"priority": st.sampled_from([-1, 1]), "label": st.just("promo")},
+        {"amount": amount, "expires": dice.sampled_from([0, SECOND, 60 * SECOND, 60 * SECOND, DAY, DAY, YEAR])},
+        {"priority": dice.sampled_from([-1, 1]), "label": dice.just("promo")},
     ),
-    "update": _asked("fund", {"old": st.sampled_from(["true", "true", "wrong"]), "new": amount}),
+    "update": _asked("fund", {"old": dice.sampled_from(["true", "true", "wrong"]), "new": amount}),
     "reserve": _asked(
         "reserve",
         {"how_much": cost, "ttl": ttl},
         {
-            "floor": st.sampled_from([0.4, 1, 1, 2]),
-            "charge_floor": st.just(True),
-            "partial": st.just(True),
+            "floor": dice.sampled_from([0.4, 1, 1, 2]),
+            "charge_floor": dice.just(True),
+            "partial": dice.just(True),
             "service": service,
             "labels": labels,
         },
@@ -65,13 +69,13 @@ HOW_ASKED = {
     "capture": _asked(
         "capture",
         {"hold": which, "how_much": cost},
-        {"more_to_come": st.just(True), "labels": labels, "occurred": occurred},
+        {"more_to_come": dice.just(True), "labels": labels, "occurred": occurred},
     ),
     "release": _asked("release", {"hold": which}),
     "extend": _asked("extend", {"hold": which}, {"ttl": ttl, "add": amount}),
     "policy": _asked("policy", {}, {"credit": amount, "unlimited": flag, "frozen": flag}),
     "reverse": _asked(
-        "reverse", {"version": which}, {"share": st.sampled_from([0.2, 0.5, 0.5, 1, 1.1]), "labels": labels}
+        "reverse", {"version": which_entry}, {"share": dice.sampled_from([0.2, 0.5, 0.5, 1, 1.1]), "labels": labels}
     ),
     "expire": _asked("expire", {"hold": which}),
     "lapse": _asked("lapse", {}),
@@ -132,6 +136,8 @@ def _reversal(share, back, known):
     """Return which entry is to be reversed, and how much of it: mostly one that can be."""
     log = known["log"]
     versions = sorted(known["took"]) if back < 3 else range(1, len(log) + 1)
+    if back == -2:
+        versions, back = [each for each in versions if log[each - 1]["kind"] == "expiry"] or versions, 0
     version = versions[-1 - back % len(versions)] if versions and back >= 0 else len(log) + 2
     if share is None:
         return {"version": version}

@@ -51,13 +51,18 @@ class Audit:
             assert after.held_microcents == 0 or after.state is _OPEN, "what is over holds nothing"
             assert after.held_microcents - (before.held_microcents if before else 0) == more.held_microcents
             self._reservations[after.reservation_id] = after
+        taken_back = more.reversal.version if more.reversal and entry.amount_microcents < 0 else None
+        if taken_back in self._grants:
+            amount, left = self._grants[taken_back]
+            self._grants[taken_back] = (amount + entry.amount_microcents, left)
         for version, drawn in more.draws:
             amount, left = self._grants[version]
             assert 0 <= left - drawn <= amount, "a grant is between nothing and what came in"
             self._grants[version] = (amount, left - drawn)
         if entry.kind is EntryKind.LAPSE:
             (draw,) = more.draws
-            assert self._grants.pop(draw.version) == (self.entries[draw.version - 1].amount_microcents, 0)
+            taken_back = self._reversed.get(draw.version, 0)
+            assert self._grants.pop(draw.version) == (self.entries[draw.version - 1].amount_microcents - taken_back, 0)
         if more.grant and more.grant.expire_time_us is not None:
             self._grants[entry.version] = (entry.amount_microcents,) * 2
         if reversal := more.reversal:

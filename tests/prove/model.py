@@ -245,16 +245,12 @@ def _extend(user, operation, now_us):
 
 
 def _expire(user, operation, now_us):
-    try:
-        hold = _hold(user, operation, "open")
-        if hold["expires"] > now_us:
-            return None
-        charged = max(0, hold["floor"] - hold["captured"]) if hold["charge_floor"] else 0
-        hold |= {"held": 0, "state": "expired", "captured": hold["captured"] + charged, "in_advance": charged}
-        request_id, service = f"expiry {hold['version']}", hold["service"]
-        return _spend(user, now_us, "expiry", request_id, charged, hold=hold, service=service)
-    except Refused:
+    hold = user["holds"].get(operation["hold"])
+    if hold is None or hold["state"] != "open" or hold["expires"] > now_us:
         return None
+    charged = hold["charge_floor"] * max(0, hold["floor"] - hold["captured"])
+    hold = hold | {"held": 0, "state": "expired", "captured": hold["captured"] + charged, "in_advance": charged}
+    return _spend(user, now_us, "expiry", f"expiry {hold['version']}", charged, hold=hold, service=hold["service"])
 
 
 def _policy(user, operation, now_us):
@@ -272,11 +268,11 @@ def _reverse(user, operation, now_us):
     left = abs(sum(amount for _, amount in took[version]))
     rest = amount = operation.get("amount", left)
     if not 0 < amount <= left:
-        much = [("left_microcents", left), ("amount_microcents", amount)]
-        raise Refused("over the entry", ("version", version), *much)
+        raise Refused("over the entry", ("version", version), ("left_microcents", left), ("amount_microcents", amount))
     said = _said(operation, "labels") | {"reverses": version, "reversed": abs(original["amount"]) - left + amount}
+    grants, pots, hold = user["grants"], user["pots"], None
     if original["kind"] == "funding":
-        of_grant = min(amount, user["pots"].get(version, 0))
+        of_grant = min(amount, pots.get(version, 0))
         moves, still = [(BASE, of_grant - amount)], [(version, amount - left)]
         moves += [(version, -of_grant)] if of_grant else []
     else:
@@ -284,13 +280,19 @@ def _reverse(user, operation, now_us):
         while rest:  # what was taken last is put back first
             pot, taken = still.pop()
             back = min(rest, taken)
-            moves.append((pot if pot in user["pots"] else BASE, back))
+            fits = min(back, grants[pot]["amount"] - pots[pot]) if pot in grants else 0
+            moves += [(BASE, back - fits), (pot, fits)] if fits else [(BASE, back)]
             rest -= back
             if not rest:
                 still.append((pot, taken - back))
+        known = user["holds"][original["hold"]["id"]] if original["kind"] == "expiry" else {"state": "none"}
+        if known["state"] == "expired" and known["in_advance"]:  # what was given back is not paid in advance any more
+            hold = known | {"in_advance": max(0, known["in_advance"] - amount)}
     total = "funded" if original["kind"] == "funding" else "spent"
-    entry = _write(user, now_us, "reversal", operation["id"], moves, total=total, **said)
+    entry = _write(user, now_us, "reversal", operation["id"], moves, total=total, hold=hold, **said)
     took[version] = still
+    if version in grants:
+        grants[version]["amount"] -= amount
     return entry
 
 

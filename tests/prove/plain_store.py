@@ -1,7 +1,7 @@
 """A store in a few dicts: the rules, and what a store has to do for them, without a database."""
 
 from meterd_server.model import Account, Expire, Lapse, ReservationState
-from meterd_server.rules import Facts, Original, decide_batch, expiry_request_id, may_be_recorded, needs
+from meterd_server.rules import Facts, Original, charged_for, decide_batch, expiry_request_id, may_be_recorded, needs
 
 
 class PlainStore:
@@ -61,13 +61,13 @@ class PlainStore:
     def _facts(self, needed):
         if needed is None:
             return Facts({}, {})
-        reservations = {key: self._reservations[key] for key in needed.reservations if key in self._reservations}
         originals = {}
         for user_id, version in needed.originals:
             entries = self.entries_now(user_id)
             if version <= len(entries):
                 originals[user_id, version] = Original(entries[version - 1], self._reversed.get((user_id, version), 0))
-        return Facts(reservations, originals)
+        keys = needed.reservations.union(charged_for(originals.values()))
+        return Facts({key: self._reservations[key] for key in keys if key in self._reservations}, originals)
 
     async def account(self, user_id):
         """The account as it is."""

@@ -117,12 +117,62 @@ def test_after_its_expiry_only_a_capture_is_taken(make):
 
 
 def test_what_has_no_room_does_not_expire():
-    """An expiry that would leave the range of the account is not made: the reservation stays as it is."""
+    """An expiry that would leave the range of the account is refused: the reservation stays as it is."""
     teller = floored(money=60)
     most = 9 * 10**18
     teller.does(cost("alice", most - 49))
-    before = teller.account
     teller.now_us += 3600 * SECOND
-    assert Checked(before, 0) == teller.asks(teller.expire("r"))
+    assert Reason.AMOUNT_OUT_OF_RANGE == teller.refuses(teller.expire("r"))
     teller.does(reverse("alice", teller.account.version, 60))
     assert -50 == teller.does(teller.expire("r")).amount_microcents
+
+
+def test_an_expiry_is_made_once_in_a_batch_as_well():
+    """Two that are asked for together come to what two after each other come to: the second finds it done."""
+    teller = floored()
+    teller.now_us += 3600 * SECOND
+    first, second = teller.store.decide([teller.expire("r")] * 2, teller.now_us)
+    assert (EntryKind.EXPIRY, Checked(teller.account, 0)) == (first.entry.kind, second)
+    assert second == teller.asks(teller.expire("r"))
+
+
+@pytest.mark.parametrize(("given_back", "charged"), [(50, 45), (20, 15), (5, 0), (4, 0)])
+def test_what_was_given_back_settles_nothing(given_back, charged):
+    """A late capture is charged without what the expiry charged, less what of that was reversed: no real cost is free."""
+    teller = floored()
+    expiry = teller.expires("r")
+    entry = teller.does(reverse("alice", expiry.version, given_back))
+    after = expiry.more.reservation._replace(unsettled_microcents=50 - given_back)
+    assert EntryMore(reservation=after, reversal=(expiry.version, given_back)) == entry.more
+    assert -charged == teller.does(capture("alice", "r", 45)).amount_microcents
+    assert max(45, 50 - given_back) == 100 - teller.account.balance_microcents
+
+
+@pytest.mark.parametrize("given_back_first", [True, False])
+def test_late_captures_and_reversals_in_any_order(given_back_first):
+    """Whether some of the expiry's charge is given back before or after a late capture, it comes to the same."""
+    teller = floored()
+    expiry = teller.expires("r")
+    steps = [reverse("alice", expiry.version, 10), capture("alice", "r", 30, final=False)]
+    entries = [teller.does(step) for step in (steps if given_back_first else reversed(steps))]
+    assert (10, State.EXPIRED) == (entries[-1].more.reservation.unsettled_microcents, State.EXPIRED)
+    assert -5 == teller.does(capture("alice", "r", 15)).amount_microcents
+
+
+def test_a_reversal_of_what_is_settled_says_nothing_of_the_reservation():
+    """What no late capture can use any more does not change by a reversal; other entries are no matter of a reservation's."""
+    teller = floored(money=200)
+    expiry = teller.expires("r")
+    late = teller.does(capture("alice", "r", 70))
+    for version in (expiry.version, late.version):
+        assert None is teller.does(reverse("alice", version)).more.reservation
+    assert (200, 0, 200) == teller.totals
+
+
+def test_an_expiry_is_reversed_and_captured_in_one_batch():
+    """Each sees what those before it left, as in batches of their own."""
+    teller = floored()
+    teller.now_us += 3600 * SECOND
+    batch = [teller.expire("r"), reverse("alice", 3), capture("alice", "r", 45)]
+    outcomes = teller.store.decide(batch, teller.now_us)
+    assert [-50, 50, -45] == [outcome.entry.amount_microcents for outcome in outcomes]

@@ -220,3 +220,35 @@ def test_any_split_of_reversals_puts_back_the_same(grants, spent, parts):
         if done < spent:
             teller.does(reverse("alice", entry.version))
         assert before == (teller.left, teller.account.balance_microcents)
+
+
+@pytest.mark.parametrize("taken_back", [0, 30, 40, 70, 100])
+@pytest.mark.parametrize("cost_first", [True, False])
+def test_what_was_taken_back_of_a_grant_is_not_restored(taken_back, cost_first):
+    """A cost and some of the funding it drew on are reversed, in either order: the grant has what still stands of its funding."""
+    teller = granted((100, SOON))
+    teller.does(cost("alice", 60))
+    undo = [reverse("alice", 2)] + ([reverse("alice", 1, taken_back)] if taken_back else [])
+    for command in undo if cost_first else reversed(undo):
+        teller.does(command)
+    (found,) = teller.account.more.grants
+    assert (100 - taken_back,) * 2 == (found.amount_microcents, found.left_microcents)
+    assert 100 - taken_back == teller.account.balance_microcents
+    teller.now_us = SOON
+    teller.asks(Lapse("alice"))
+    assert (0, 100 - taken_back, 0) == (
+        teller.account.balance_microcents,
+        teller.account.funded_microcents - teller.account.spent_microcents,
+        len(teller.left),
+    )
+
+
+def test_costs_share_what_still_stands_of_a_grant():
+    """However many costs drew on a grant, reversing them restores no more of it than was not taken back; the rest is the base's."""
+    teller = granted((100, SOON))
+    for _ in range(3):
+        teller.does(cost("alice", 30))
+    teller.does(reverse("alice", 1, 50))
+    draws = [teller.does(reverse("alice", version)).more.draws for version in (3, 2, 4)]
+    assert [((1, -30),), ((1, -20),), ()] == draws
+    assert ([50], 50) == (teller.left, teller.account.balance_microcents)

@@ -1,9 +1,12 @@
 """Reversals in each store: any entry, in parts, never more than there was, whenever and in whichever batch it was made."""
 
+import pytest
+
 from meterd_server.errors import Reason
-from meterd_server.model import Applied, EntryKind
-from rules.commands import capture, cost, funding, policy, reserve, reverse
+from meterd_server.model import Applied, Checked, EntryKind
+from rules.commands import capture, cost, funding, grant, policy, reserve, reverse
 from store.model import entries_of
+from store.special import SECOND
 
 
 async def test_in_parts_until_nothing_is_left(counter):
@@ -72,3 +75,46 @@ async def test_old_entries_are_found(counter):
     entries = await entries_of(counter.store, "alice")
     assert 307 == len(entries)
     assert 1 + 63 + 64 + 65 + 128 + 299 + 300 - 300 * 301 // 2 == (await counter.account()).balance_microcents
+
+
+async def test_what_was_taken_back_of_a_grant(counter):
+    """A grant whose funding was reversed after a cost drew on it is not restored beyond what still stands; the base is."""
+    await counter.batch(grant("alice", 100, counter.now_us + SECOND), cost("alice", 60), reverse("alice", 1, 70))
+    assert (30, 0) == (await counter.account()).grants[0][1:3]
+    entry = await counter.applied(reverse("alice", 2))
+    assert ((1, -30),) == entry.more.draws
+    assert (30, 30) == (await counter.account()).grants[0][1:3]
+    await counter.applied(reverse("alice", 1))
+    assert (0, 0) == (await counter.account()).grants[0][1:3]
+    counter.passes(2)
+    assert 1 == await counter.sweep()
+    assert ((), (0, 0, 0)) == ((await counter.account()).grants, await counter.totals())
+
+
+@pytest.mark.parametrize("together", [True, False])
+async def test_what_an_expiry_charged_and_was_given_back(counter, together):
+    """The reservation whose expiry's charge is reversed is found and written: a late capture is charged what is not settled."""
+    await counter.batch(funding("alice", 100), reserve("alice", 60, "r", captures_floor=True, floor_microcents=50))
+    counter.passes(61)
+    assert 1 == await counter.sweep()
+    commands = (reverse("alice", 3, 20), capture("alice", "r", 40, final=False), reverse("alice", 3, 1))
+    if together:
+        outcomes = await counter.batch(*commands)
+    else:
+        outcomes = [await counter.do(command) for command in commands]
+    entries = [outcome.entry for outcome in outcomes]
+    assert [20, -10, 1] == [entry.amount_microcents for entry in entries]
+    assert [30, 0, None] == [
+        entry.more.reservation and entry.more.reservation.unsettled_microcents for entry in entries
+    ]
+    assert -5 == (await counter.applied(capture("alice", "r", 5))).amount_microcents
+    assert (56, 0, 56) == await counter.totals()
+
+
+async def test_an_expiry_is_made_once(counter):
+    """Two that are asked for together, and a third later, make one entry: who comes later finds it done."""
+    await counter.batch(funding("alice", 100), reserve("alice", 60, "r", ttl_us=SECOND))
+    counter.passes(2)
+    (expire,) = await counter.store.due(counter.now_us, 10)
+    outcomes = [*await counter.batch(expire, expire), await counter.do(expire)]
+    assert [Applied, Checked, Checked] == [type(outcome) for outcome in outcomes]

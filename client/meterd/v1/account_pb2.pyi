@@ -124,7 +124,7 @@ class _OnExpiryEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_OnExpiry.Val
     """What is held is available again."""
     ON_EXPIRY_CAPTURE_FLOOR: _OnExpiry.ValueType  # 2
     """What is missing to the floor is charged, and the rest released: a crash after the provider billed is not free. A capture that
-    comes late is charged without what the expiry charged in its place.
+    comes late is charged without what the expiry charged in its place, as far as that was not reversed.
     """
 
 class OnExpiry(_OnExpiry, metaclass=_OnExpiryEnumTypeWrapper):
@@ -136,7 +136,7 @@ ON_EXPIRY_RELEASE: OnExpiry.ValueType  # 1
 """What is held is available again."""
 ON_EXPIRY_CAPTURE_FLOOR: OnExpiry.ValueType  # 2
 """What is missing to the floor is charged, and the rest released: a crash after the provider billed is not free. A capture that
-comes late is charged without what the expiry charged in its place.
+comes late is charged without what the expiry charged in its place, as far as that was not reversed.
 """
 Global___OnExpiry: _TypeAlias = OnExpiry  # noqa: Y015
 
@@ -401,7 +401,9 @@ class Entry(_message.Message):
 
     @_builtins.property
     def reservation(self) -> Global___Reservation:
-        """The reservation that the entry opened, changed or ended, as it is after this entry; unset for other kinds."""
+        """The reservation that the entry opened, changed or ended, as it is after this entry, or whose expiry's charge it reverses while
+        a late capture may still come; unset for others.
+        """
 
     @_builtins.property
     def draws(self) -> _containers.RepeatedCompositeFieldContainer[Global___GrantDraw]:
@@ -468,7 +470,7 @@ class Grant(_message.Message):
     version: _builtins.int
     """The version of the funding's entry."""
     amount_microcents: _builtins.int
-    """What came in, in microcents."""
+    """What came in, without what was taken back of it by reversals, in microcents."""
     left_microcents: _builtins.int
     """What is left of it, in microcents; never negative."""
     priority: _builtins.int

@@ -64,7 +64,7 @@ class AdminServiceServicer(object):
     def ReverseEntry(self, request, context):
         """ReverseEntry undoes a cost, a capture, a charge at an expiry, or money that came in, by an opposite entry that names it: in part
         or whole, as often as is liked, never more than the entry. What a reversed cost had taken from grants goes back to those that still
-        stand; the rest goes to the base. Errors: NOT_FOUND / ENTRY_NOT_FOUND, FAILED_PRECONDITION / ENTRY_NOT_REVERSIBLE,
+        stand, as far as their funding was not taken back; the rest goes to the base. Errors: NOT_FOUND / ENTRY_NOT_FOUND, FAILED_PRECONDITION / ENTRY_NOT_REVERSIBLE,
         FAILED_PRECONDITION / REVERSAL_OVER_ENTRY, and as MeteringService.RecordCost.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

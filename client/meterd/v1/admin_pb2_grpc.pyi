@@ -42,7 +42,7 @@ class AdminServiceStub:
     ReverseEntry: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ReverseEntryRequest, _admin_pb2.ReverseEntryResponse]
     """ReverseEntry undoes a cost, a capture, a charge at an expiry, or money that came in, by an opposite entry that names it: in part
     or whole, as often as is liked, never more than the entry. What a reversed cost had taken from grants goes back to those that still
-    stand; the rest goes to the base. Errors: NOT_FOUND / ENTRY_NOT_FOUND, FAILED_PRECONDITION / ENTRY_NOT_REVERSIBLE,
+    stand, as far as their funding was not taken back; the rest goes to the base. Errors: NOT_FOUND / ENTRY_NOT_FOUND, FAILED_PRECONDITION / ENTRY_NOT_REVERSIBLE,
     FAILED_PRECONDITION / REVERSAL_OVER_ENTRY, and as MeteringService.RecordCost.
     """
 
@@ -60,7 +60,7 @@ class AdminServiceAsyncStub(AdminServiceStub):
     ReverseEntry: _aio.UnaryUnaryMultiCallable[_admin_pb2.ReverseEntryRequest, _admin_pb2.ReverseEntryResponse]  # type: ignore[assignment]
     """ReverseEntry undoes a cost, a capture, a charge at an expiry, or money that came in, by an opposite entry that names it: in part
     or whole, as often as is liked, never more than the entry. What a reversed cost had taken from grants goes back to those that still
-    stand; the rest goes to the base. Errors: NOT_FOUND / ENTRY_NOT_FOUND, FAILED_PRECONDITION / ENTRY_NOT_REVERSIBLE,
+    stand, as far as their funding was not taken back; the rest goes to the base. Errors: NOT_FOUND / ENTRY_NOT_FOUND, FAILED_PRECONDITION / ENTRY_NOT_REVERSIBLE,
     FAILED_PRECONDITION / REVERSAL_OVER_ENTRY, and as MeteringService.RecordCost.
     """
 
@@ -87,7 +87,7 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_admin_pb2.ReverseEntryResponse, _abc.Awaitable[_admin_pb2.ReverseEntryResponse]]:
         """ReverseEntry undoes a cost, a capture, a charge at an expiry, or money that came in, by an opposite entry that names it: in part
         or whole, as often as is liked, never more than the entry. What a reversed cost had taken from grants goes back to those that still
-        stand; the rest goes to the base. Errors: NOT_FOUND / ENTRY_NOT_FOUND, FAILED_PRECONDITION / ENTRY_NOT_REVERSIBLE,
+        stand, as far as their funding was not taken back; the rest goes to the base. Errors: NOT_FOUND / ENTRY_NOT_FOUND, FAILED_PRECONDITION / ENTRY_NOT_REVERSIBLE,
         FAILED_PRECONDITION / REVERSAL_OVER_ENTRY, and as MeteringService.RecordCost.
         """
 

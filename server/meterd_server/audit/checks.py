@@ -130,7 +130,7 @@ class AccountAudit:
 
     def _take_more(self, entry: Entry, said: EntryMore, before: Account, after: Account) -> None:
         kind = entry.kind
-        if kind in KINDS:
+        if kind in KINDS or (kind is EntryKind.REVERSAL and said.reservation):
             self.reservations.take(entry, said)
         elif said.held_microcents or said.reservation:
             self._expect(entry, False, f"what a {kind.name} says of a reservation", "nothing", said.reservation)

@@ -34,7 +34,7 @@ class KeptAudit:
         if not audit.reversed and account.more is None:
             return  # rows that should not be there are found by their number
         kept = await self._snapshot.kept(account.user_id, ())
-        grants = {grant.version: grant.expire_time_us for grant in account.more.grants} if account.more else {}
+        grants = {grant.version: grant.expire_time_us for grant in account.grants}
         for what, expected, stored in (
             ("how much of entry {} is reversed, as it is kept", audit.reversed, kept.reversed_microcents),
             ("when grant {} lapses, as it is kept", grants, kept.grants_due),

@@ -19,11 +19,14 @@ _BECOMES: dict[tuple[EntryKind, ReservationState | None], tuple[ReservationState
     (EntryKind.RELEASE, _State.OPEN): (_State.RELEASED,),
     (EntryKind.EXTENSION, _State.OPEN): (_State.OPEN,),
     (EntryKind.EXPIRY, _State.OPEN): (_State.EXPIRED,),
+    (EntryKind.REVERSAL, _State.EXPIRED): (_State.EXPIRED,),
 }
 """By an entry's kind and the state that it found (None: no reservation), the states that it may leave."""
 
-KINDS = frozenset(kind for kind, _ in _BECOMES)
-"""The entries that open, change or end a reservation: all of them say what it is afterwards."""
+KINDS = frozenset(kind for kind, _ in _BECOMES) - {EntryKind.REVERSAL}
+"""The entries that open, change or end a reservation: all of them say what it is afterwards.
+
+A reversal does, too, if it undoes what an expiry charged and a late capture may still come."""
 
 _MAY_CHANGE = (_State.OPEN, _State.EXPIRED)
 
@@ -45,7 +48,7 @@ class Reservations:
         return sum(each.held_microcents for each in self.unfinished.values())
 
     def take(self, entry: Entry, said: EntryMore) -> None:
-        """Take in an entry of one of `KINDS`. Raises `DifferenceError`."""
+        """Take in an entry of one of `KINDS`, or a reversal that says something of a reservation. Raises `DifferenceError`."""
         after = said.reservation
         if after is None:
             raise _difference(entry, "its reservation", "one", "none")
@@ -66,7 +69,8 @@ class Reservations:
             ("the change of held_microcents", after.held_microcents - held_before, said.held_microcents),
             (
                 "captured_microcents of the reservation",
-                captured_before - entry.amount_microcents,
+                # What was charged for it stays so, whatever of it was given back.
+                captured_before - min(0, entry.amount_microcents),
                 after.captured_microcents,
             ),
         )

@@ -34,6 +34,7 @@ class Grant(NamedTuple):
     version: int
     """The funding's entry."""
     amount_microcents: int
+    """Without what was taken back of it by reversals."""
     left_microcents: int
     priority: int
     """The lowest is drawn from first."""
@@ -88,6 +89,11 @@ class Account(NamedTuple):
         if more is not None:
             available += more.policy.credit_limit_microcents - more.lapsed_microcents - more.held_microcents
         return available
+
+    @property
+    def grants(self) -> tuple[Grant, ...]:
+        """Its money that expires, in the order in which it is drawn from."""
+        return () if self.more is None else self.more.grants
 
     @property
     def policy(self) -> Policy:

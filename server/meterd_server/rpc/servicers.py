@@ -124,7 +124,7 @@ class LedgerService:
         account = await self._ledger.account(validate.user_id(request.user_id))
         response = ledger_pb2.GetBalanceResponse()
         encode.fill_balance(response.balance, account)
-        for grant in account.more.grants if account.more else ():
+        for grant in account.grants:
             encode.fill_grant(response.grants.add(), grant)
         return response
 

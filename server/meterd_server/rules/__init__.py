@@ -15,6 +15,7 @@ from meterd_server.rules.facts import (
     Original,
     RequestKey,
     ReservationKey,
+    charged_for,
     may_be_recorded,
     needs,
 )
@@ -32,6 +33,7 @@ __all__ = [
     "RequestKey",
     "ReservationKey",
     "apply",
+    "charged_for",
     "decide",
     "decide_batch",
     "decide_check",

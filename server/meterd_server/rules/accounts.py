@@ -58,6 +58,14 @@ def _more_after(more: AccountMore, entry: Entry, said: EntryMore, lapsed: int) -
             # What lapsed is no grant any more.
             if entry.kind is not EntryKind.LAPSE or grant.version not in drawn
         )
+    if said.reversal and entry.amount_microcents < 0:
+        # What was taken back of its funding, a grant is no more: nothing can be put back there.
+        grants = tuple(
+            grant._replace(amount_microcents=grant.amount_microcents + entry.amount_microcents)
+            if grant.version == said.reversal.version
+            else grant
+            for grant in grants
+        )
     if said.grant and (expire_time_us := said.grant.expire_time_us) is not None:
         _, priority, label = said.grant
         amount = entry.amount_microcents

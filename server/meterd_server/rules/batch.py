@@ -43,6 +43,9 @@ if TYPE_CHECKING:
 
 _NO_BOOKS = Books(NO_FACTS, {})
 
+_BY_ITSELF = (Lapse, Expire)
+"""What the daemon asks for without being asked: whether it is done already, the rules see, and nobody waits for its entry."""
+
 
 class BatchDecision(NamedTuple):
     """What a batch came to: an outcome for each command in order, and what is to be written if it is to be true."""
@@ -74,7 +77,7 @@ def decide_batch(
         if type(command) is Check:
             outcomes.append(decide_check(account, command))
             continue
-        if type(command) is not Lapse:
+        if not isinstance(command, _BY_ITSELF):
             key = (user_id, command.request_id)
             earlier = made.get(key) or (recorded.get(key) if recorded else None)
             if earlier is not None:
@@ -96,7 +99,7 @@ def decide_batch(
         )
         if type(outcome) is Applied:
             entry, changed[user_id], _ = outcome
-            made[key] = entry
+            made[user_id, entry.request_id] = entry
             if entry.more is not None:
                 books.note(entry)
         outcomes.append(outcome)
@@ -125,7 +128,8 @@ def decide(account: Account, command: Change, now_us: int, books: Books | None =
         case SetPolicy():
             return decide_policy(account, command, now_us)
         case Reverse():
-            return decide_reverse(account, command, books.original(user_id, command.version), now_us)
+            found = books.original(user_id, command.version)
+            return decide_reverse(account, command, found, books.charged_for(found), now_us)
 
 
 def replay(entry: Entry, account: Account, command: Change) -> Outcome:

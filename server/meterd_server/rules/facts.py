@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeGuard
 from meterd_server.model import (
     Capture,
     Check,
+    EntryKind,
     Expire,
     Extend,
     Lapse,
@@ -19,7 +20,7 @@ from meterd_server.model import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from meterd_server.model import Change, Command, Entry, Reservation
 
@@ -47,6 +48,13 @@ class Needs(NamedTuple):
 
     reservations: frozenset[ReservationKey]
     originals: frozenset[EntryKey]
+
+
+def charged_for(originals: Iterable[Original]) -> Iterator[ReservationKey]:
+    """The reservations that have to be looked up, too, if these entries are to be reversed: whose expiries they are."""
+    for entry, _ in originals:
+        if entry.kind is EntryKind.EXPIRY and entry.more and entry.more.reservation:
+            yield (entry.user_id, entry.more.reservation.reservation_id)
 
 
 class Facts(NamedTuple):
@@ -102,6 +110,11 @@ class Books:
                 return None
             found = Original(entry, 0)
         return Original(found.entry, self._reversed.get(key, found.reversed_microcents))
+
+    def charged_for(self, original: Original | None) -> Reservation | None:
+        """The reservation as it is now, if the entry is its expiry."""
+        key = next(charged_for([original] if original else ()), None)
+        return self.reservation(*key) if key else None
 
     def note(self, entry: Entry) -> None:
         """Take in what an entry of this batch says of reservations and reversals."""

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from meterd_server.errors import Reason
 from meterd_server.model import (
-    Applied,
     Checked,
     EntryKind,
     EntryMore,
@@ -176,9 +175,8 @@ def decide_expire(account: Account, command: Expire, found: Reservation | None, 
         unsettled_microcents=missing,
     )
     said = EntryMore(-found.held_microcents, after, draws=draws_for(account, missing))
-    outcome = append(account, _entry(account, now_us, command, EntryKind.EXPIRY, said, charged=missing))
-    # What has no room in the account is not charged, and the reservation stays as it is: nothing is lost.
-    return outcome if isinstance(outcome, Applied) else Checked(account, 0)
+    # What has no room in the account is refused, and the reservation stays as it is: nothing is lost.
+    return append(account, _entry(account, now_us, command, EntryKind.EXPIRY, said, charged=missing))
 
 
 def _entry(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from meterd_server.rules import Facts, Original
+from meterd_server.rules import Facts, Original, charged_for
 from meterd_server.store.postgres.arguments import arguments
 from meterd_server.store.postgres.rows import (
     entry_from_row,
@@ -38,11 +38,6 @@ async def write_consequences(connection: Connection, statements: Statements, aft
 async def read_facts(connection: Connection, statements: Statements, wanted: Needs, known: Collection[str]) -> Facts:
     """What there is of what is wanted, of users who are `known`: whose accounts are locked."""
     reservations, originals = {}, {}
-    ids = [(user_id, (pack_request_id(each),)) for user_id, each in wanted.reservations if user_id in known]
-    if ids:
-        for user_id, *row in await connection.fetch(statements.reservations, *arguments(statements, ids, 1)):
-            reservation = reservation_from_row(row)
-            reservations[user_id, reservation.reservation_id] = reservation
     versions = [(user_id, (version,)) for user_id, version in wanted.originals if user_id in known]
     if versions:
         for user_id, reversed_microcents, *row in await connection.fetch(
@@ -50,6 +45,12 @@ async def read_facts(connection: Connection, statements: Statements, wanted: Nee
         ):
             entry = entry_from_row(user_id, row)
             originals[user_id, entry.version] = Original(entry, reversed_microcents)
+    keys = wanted.reservations.union(charged_for(originals.values()))
+    ids = [(user_id, (pack_request_id(each),)) for user_id, each in keys if user_id in known]
+    if ids:
+        for user_id, *row in await connection.fetch(statements.reservations, *arguments(statements, ids, 1)):
+            reservation = reservation_from_row(row)
+            reservations[user_id, reservation.reservation_id] = reservation
     return Facts(reservations, originals)
 
 

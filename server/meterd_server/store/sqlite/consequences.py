@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from meterd_server.model import Reservation, ReservationState
-from meterd_server.rules import Facts, Original
+from meterd_server.rules import Facts, Original, charged_for
 from meterd_server.store.consequences import due_commands
 from meterd_server.store.sqlite.listing import list_entries
 from meterd_server.store.sqlite.rows import pack_request_id, unpack_request_id
@@ -55,12 +55,6 @@ def statements_for(after: Consequences, account_id_of: Callable[[str], int]) -> 
 
 def read_facts(connection: sqlite3.Connection, wanted: Needs, held: Mapping[str, Held]) -> Facts:
     """What there is of what is wanted; `held` has every user with an entry."""
-    reservations = {}
-    for user_id, reservation_id in wanted.reservations:
-        if known := held.get(user_id):
-            key = (pack_request_id(reservation_id), known.account_id)
-            if row := connection.execute(_FIND_RESERVATION, key).fetchone():
-                reservations[user_id, reservation_id] = _reservation_from_row(row)
     originals = {}
     for user_id, version in wanted.originals:
         if known := held.get(user_id):
@@ -70,6 +64,12 @@ def read_facts(connection: sqlite3.Connection, wanted: Needs, held: Mapping[str,
             for entry in only:
                 row = connection.execute(_FIND_REVERSED, (known.account_id, version)).fetchone()
                 originals[user_id, version] = Original(entry, row[0] if row else 0)
+    reservations = {}
+    for user_id, reservation_id in wanted.reservations.union(charged_for(originals.values())):
+        if known := held.get(user_id):
+            key = (pack_request_id(reservation_id), known.account_id)
+            if row := connection.execute(_FIND_RESERVATION, key).fetchone():
+                reservations[user_id, reservation_id] = _reservation_from_row(row)
     return Facts(reservations, originals)
 
 
