@@ -8,13 +8,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypedDict
 
 import grpc
 from google.protobuf.message_factory import GetMessageClass
 
 from meterd_server.errors import StoreUnavailable
-from meterd_server.rpc.decode import Undecodable, decoder
+from meterd_server.rpc.decode import Undecodable, decoder, operations_decoder
 from meterd_server.rpc.status import DETAILS_KEY, RequestError, from_exception, invalid_argument
 
 if TYPE_CHECKING:
@@ -33,6 +33,11 @@ log = logging.getLogger(__name__)
 
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 _INTERNAL = grpc.StatusCode.INTERNAL.value[0]
+
+
+class _Way(TypedDict):
+    request_deserializer: Callable[[bytes], Any]
+    response_serializer: Callable[[Any], bytes]
 
 
 class CallerGone(Exception):  # noqa: N818 -- nothing is wrong here
@@ -72,9 +77,15 @@ def _handler(method: MethodDescriptor, call: Method, log_call: LogCall) -> grpc.
     behavior = _streaming(name, call, log_call) if method.client_streaming else _unary(name, call, log_call)
     return make(
         behavior,
-        request_deserializer=decoder(GetMessageClass(method.input_type)),
-        response_serializer=GetMessageClass(method.output_type).SerializeToString,
+        **_way_of(GetMessageClass(method.input_type), GetMessageClass(method.output_type)),
     )
+
+
+def _way_of(request: type[Message], response: type[Message]) -> _Way:
+    """How a method's messages are read and written: those of many operations are left to `operations.Work`."""
+    if "operations" in request.DESCRIPTOR.fields_by_name:
+        return {"request_deserializer": operations_decoder(request), "response_serializer": bytes}
+    return {"request_deserializer": decoder(request), "response_serializer": response.SerializeToString}
 
 
 def _unary(
