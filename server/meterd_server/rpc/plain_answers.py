@@ -1,4 +1,4 @@
-"""The answer to a cost in the common form, as its bytes: what `encode` makes of it, in a third of the time.
+"""The answer to a cost in the common form, as its bytes: what `encode` makes of it, in half of the time.
 
 Told apart is only what such a cost can come to. Protobuf leaves out a number that is 0 and a text that is empty; so does this.
 """
