@@ -10,7 +10,7 @@ from meterd_server.errors import StoreUnavailable
 from meterd_server.rpc.operations import OPERATIONS_MAX
 
 from .house import TIMEOUT_SECONDS, refused
-from .operations import brief, check, cost, fund, reason_of, strict_cost
+from .operations import brief, check, cost, fund, reason_of, reserve, strict_cost
 
 Code = grpc.StatusCode
 
@@ -104,6 +104,30 @@ async def test_too_many_operations(house, unchanged):
 async def test_garbage_is_no_batch(house, unchanged):
     """Bytes that do not parse are INVALID_ARGUMENT, as for every other call."""
     assert Code.INVALID_ARGUMENT == (await refused(house.send("Batch", b"\x0a\xff"))).code
+
+
+async def test_one_operation_that_is_no_message(house, unchanged):
+    """An operation whose text is not UTF-8 is refused by its name with all that came with it, and nothing is done."""
+    good = metering_pb2.BatchRequest(operations=[cost("ada", 1)]).SerializeToString()
+    refusal = await refused(house.send("Batch", good + b"\x0a\x05\x12\x03\x0a\x01\xff" + good))
+    assert (Code.INVALID_ARGUMENT, ["operations.record_cost.user_id"]) == (refusal.code, refusal.fields)
+
+
+async def test_common_costs_among_others(house):
+    """Answers stand in the order of the operations, whichever of them are costs as most are, repeated, or of a user with a hold."""
+    again = cost("ada", 4, request_id="again")
+    first = await house.batch(cost("ada", 1), fund("ada", 50), cost("ada", 2), again, cost("ada", 3, labels={"a": "b"}))
+    second = await house.batch(
+        again, cost("bob", 5), check("ada", 50), reserve("bob", 10), cost("bob", 6), cost("ada", 7)
+    )
+    assert [-1, 49, 47, 43, 40] == [brief(result) for result in first.results]
+    assert [40, -5, False, "INSUFFICIENT_FUNDS", -11, 33] == [brief(result) for result in second.results]
+    assert first.results[3].record_cost.entry == second.results[0].record_cost.entry
+    assert [True, False] == [second.results[place].record_cost.replayed for place in (0, 4)]
+    held = await house.batch(cost("ada", 1), reserve("ada", 20), cost("ada", 2), cost("bob", 1))
+    assert [0, 20, 20, 0] == [
+        getattr(result, result.WhichOneof("result")).balance.held_microcents for result in held.results
+    ]
 
 
 async def test_a_failing_store_fails_the_batch(house):

@@ -93,15 +93,17 @@ async def test_messages_in_flight_are_bounded(house, stream):
     assert -sent == (await house.balance("ada")).balance_microcents
 
 
-async def test_a_message_that_does_not_parse_ends_the_stream(house):
-    """What was sent before it is answered; then the stream ends with INVALID_ARGUMENT."""
+@pytest.mark.parametrize("spoiled", [b"\x0a\xff", b"\x0a\x05\x12\x03\x0a\x01\xff"])
+async def test_a_message_that_does_not_parse_ends_the_stream(house, spoiled):
+    """What was sent before it is answered; then the stream ends with INVALID_ARGUMENT, whatever else is in the message."""
     path = "/meterd.v1.MeteringService/Stream"
     stream = house.channel.stream_stream(path)(timeout=TIMEOUT_SECONDS)
     await stream.write(message(cost("ada", 1)).SerializeToString())
-    await stream.write(b"\x0a\xff")
+    await stream.write(message(cost("ada", 1)).SerializeToString() + spoiled)
     answer = metering_pb2.StreamResponse.FromString(await stream.read())
     assert [-1] == [brief(each) for each in answer.results]
     assert Code.INVALID_ARGUMENT == (await refused(stream.read())).code
+    assert -1 == (await house.balance("ada")).balance_microcents
 
 
 async def test_a_caller_who_goes_away(house, stream):

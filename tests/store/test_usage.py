@@ -35,6 +35,20 @@ async def test_an_entry_keeps_its_usage(open_store, durable):
     assert (await store.commit([use(9, "r1", input_tokens=1_200, output_tokens=300)], 6))[0].replayed
 
 
+async def test_usage_beside_other_entries(open_store, durable):
+    """A batch may hold usage, plain costs and what has more to say, in any order: each entry is kept as it was answered."""
+    store = await open_store()
+    labelled = cost("alice", 5, "r4")._replace(labels=(("a", "b"),))
+    used_before = use(3_000_000, "r5", calls=1)._replace(occur_time_us=3)
+    batches = [
+        [cost("alice", 5, "r1"), use(2_300_000, "r2")],
+        [use(1, "r3"), labelled, used_before, cost("alice", 5, "r6")],
+    ]
+    answered = [outcome.entry for batch in batches for outcome in await store.commit(batch, 5)]
+    await store.close()
+    assert answered == await entries_of(await open_store(), "alice")
+
+
 async def test_names_survive_whatever_they_are(open_store, durable):
     """Quotes, backslashes and other alphabets in a service or model are kept as they are."""
     usage = Usage('a "service" \\ of', "模型-☃", (("calls", 2**63 - 1), ("pages", 0)))

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorProto
+from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.empty_pb2 import Empty
 from google.protobuf.message import DecodeError, Message
+from google.protobuf.message_factory import GetMessageClass
 from google.protobuf.unknown_fields import UnknownFieldSet
 
 from meterd_server.rpc.status import Violation
@@ -27,6 +31,20 @@ class Undecodable(NamedTuple):
     violation: Violation
 
 
+class Operations:
+    """A message of many operations: the bytes of each, and all of it as a message, made only if somebody asks for it."""
+
+    def __init__(self, raw: bytes, operations: Sequence[bytes], parse: Callable[[bytes], Any]) -> None:
+        self.operations = operations
+        self._raw = raw
+        self._parse = parse
+
+    @cached_property
+    def message(self) -> Any:  # noqa: ANN401 -- a BatchRequest or a StreamRequest, or Undecodable
+        """The message with its operations in the same order; `Undecodable` if there is something wrong in one of them."""
+        return self._parse(self._raw)
+
+
 def decoder(message_class: type[MessageT]) -> Callable[[bytes], MessageT | Undecodable]:
     """A deserializer that never raises: gRPC would send the exception's text to the caller as UNKNOWN."""
     parse = message_class.FromString
@@ -38,9 +56,41 @@ def decoder(message_class: type[MessageT]) -> Callable[[bytes], MessageT | Undec
             field = _field_not_utf8(cast(Descriptor, message_class.DESCRIPTOR), raw)
             if field:
                 return Undecodable(Violation(field, "is not valid UTF-8"))
-            return Undecodable(Violation("", f"the bytes are not a {message_class.DESCRIPTOR.full_name}"))
+            return _not_a(message_class)
 
     return decode
+
+
+def operations_decoder(message_class: type[Message]) -> Callable[[bytes], Operations | Undecodable]:
+    """A deserializer of messages with `operations` that only divides them: most are read without making messages of them."""
+    divide = _one_repeated_bytes(message_class.DESCRIPTOR.fields_by_name["operations"].number).FromString
+    parse = decoder(message_class)
+
+    def decode(raw: bytes) -> Operations | Undecodable:
+        try:
+            return Operations(raw, cast(Any, divide(raw)).operations, parse)
+        except DecodeError:
+            return _not_a(message_class)
+
+    return decode
+
+
+def _not_a(message_class: type[Message]) -> Undecodable:
+    return Undecodable(Violation("", f"the bytes are not a {message_class.DESCRIPTOR.full_name}"))
+
+
+def _one_repeated_bytes(number: int) -> type[Message]:
+    """A message class like any that has operations under this number, but they are bytes."""
+    file = FileDescriptorProto(name="operations.proto", package="meterd", syntax="proto3")
+    file.message_type.add(name="Operations").field.add(
+        name="operations",
+        number=number,
+        type=FieldDescriptorProto.TYPE_BYTES,
+        label=FieldDescriptorProto.LABEL_REPEATED,
+    )
+    pool = DescriptorPool()
+    pool.Add(file)
+    return GetMessageClass(pool.FindMessageTypeByName("meterd.Operations"))
 
 
 def _field_not_utf8(descriptor: Descriptor, raw: bytes) -> str:

@@ -59,7 +59,7 @@ def fill_balance(message: account_pb2.Balance, account: Account) -> None:
 
 
 def fill_entry(message: account_pb2.Entry, row: Entry) -> None:
-    """The entry as it goes to a caller: the same bytes each time it is asked for."""
+    """The entry as it goes to a caller: the same each time it is asked for."""
     message.user_id = row.user_id
     message.version = row.version
     message.kind = cast(account_pb2.EntryKind.ValueType, row.kind)

@@ -15,7 +15,7 @@ import grpc
 from google.protobuf.message_factory import GetMessageClass
 
 from meterd_server.errors import Overloaded, StoreUnavailable
-from meterd_server.rpc.decode import MessageT, Undecodable, decoder
+from meterd_server.rpc.decode import MessageT, Undecodable, decoder, operations_decoder
 from meterd_server.rpc.status import DETAILS_KEY, RequestError, from_exception, invalid_argument
 from meterd_server.rpc.untaken import LARGE
 
@@ -91,7 +91,7 @@ def _handler(
     method: MethodDescriptor, call: Method, log_call: LogCall, untaken: Untaken
 ) -> grpc.RpcMethodHandler[Any, Any]:
     name = f"{method.containing_service.full_name}/{method.name}"
-    decode = decoder(GetMessageClass(method.input_type))
+    decode, serialize = _way_of(method)
     size = LARGE.get(method.name)
     make: Callable[..., grpc.RpcMethodHandler[Any, Any]] = grpc.unary_unary_rpc_method_handler
     if method.client_streaming:
@@ -109,8 +109,16 @@ def _handler(
     return make(
         behavior,
         request_deserializer=None if size else decode,
-        response_serializer=GetMessageClass(method.output_type).SerializeToString,
+        response_serializer=serialize,
     )
+
+
+def _way_of(method: MethodDescriptor) -> tuple[Callable[[bytes], Any], Callable[[Any], bytes]]:
+    """How a method's messages are read and written: those of many operations are left to `operations.Work`."""
+    request, response = GetMessageClass(method.input_type), GetMessageClass(method.output_type)
+    if "operations" in request.DESCRIPTOR.fields_by_name:
+        return operations_decoder(request), bytes
+    return decoder(request), response.SerializeToString
 
 
 def _reading_if_there_is_room(behavior: Behavior, decode: Callable[[bytes], Any], untaken: Untaken) -> Behavior:
@@ -172,7 +180,7 @@ def decoded(message: MessageT | Undecodable) -> MessageT:
     return message
 
 
-async def send(context: StreamContext, message: Message) -> None:
+async def send(context: StreamContext, message: Message | bytes) -> None:
     """Send a message, when flow control lets it. Raises `CallerGone`."""
     try:
         await context.write(message)

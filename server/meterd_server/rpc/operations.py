@@ -12,22 +12,21 @@ from typing import TYPE_CHECKING, Any
 
 from google.rpc import status_pb2  # type: ignore[import-untyped, unused-ignore]
 
+from meterd.v1 import metering_pb2
 from meterd_server.errors import Overloaded
 from meterd_server.model import Capture, Check, Extend, RecordCost, RecordFunding, Rejection, Release, Reserve
 from meterd_server.rpc import encode, validate
+from meterd_server.rpc.decode import Undecodable
+from meterd_server.rpc.plain_answers import is_plain, recorded
+from meterd_server.rpc.plain_costs import PlainCost, PlainCosts
 from meterd_server.rpc.status import RequestError, Violation, from_exception, from_rejection, invalid_argument
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from google.protobuf.internal.containers import RepeatedCompositeFieldContainer
-
-    from meterd.v1 import metering_pb2
     from meterd_server.ledger import AnyLedger
     from meterd_server.model import Command, Outcome
-
-    Operations = RepeatedCompositeFieldContainer[metering_pb2.Operation]
-    Results = RepeatedCompositeFieldContainer[metering_pb2.OperationResult]
+    from meterd_server.rpc.decode import Operations
 
 OPERATIONS_MAX = 10_000
 
@@ -55,19 +54,23 @@ _WRITE: Mapping[type[Command], tuple[str, Callable[[Any, Any], None]]] = {
 }
 
 
+class UnreadableError(RequestError):
+    """An operation is not a message at all, so nothing is done of what came with it."""
+
+
 class Work:
-    """The operations of one message on their way: `begin` sends them to the ledger, `finish` writes what became of them."""
+    """The operations of one message on their way: `begin` sends them to the ledger, `finish` tells what became of them."""
 
     def __init__(self, operations: Operations, ledger: AnyLedger, sources: validate.Sources) -> None:
         self._operations = operations
         self._ledger = ledger
         self._sources = sources
-        self._plan: list[Command | status_pb2.Status] = []
+        self._plan: list[PlainCost | Command | status_pb2.Status] = []
         self._answer: asyncio.Future[list[Outcome]] | None = None
 
     async def begin(self) -> None:
         """Queue what can stand, in order. Raises `RequestError` for too many, and what `Ledger.submit_all` raises."""
-        count = len(self._operations)
+        count = len(self._operations.operations)
         if count > OPERATIONS_MAX:
             raise RequestError(
                 invalid_argument([Violation("operations", f"has more than {OPERATIONS_MAX} operations")])
@@ -78,26 +81,37 @@ class Work:
         for first in _steps(count):
             if first:
                 await asyncio.sleep(0)
-            self._plan += map(self._read, self._operations[first : first + _AT_A_TIME])
-        commands = [step for step in self._plan if not isinstance(step, status_pb2.Status)]
+            self._read(first)
+        commands = _commands(self._plan)
         if commands:
             self._answer = self._ledger.submit_all(commands)
 
-    async def finish(self, results: Results) -> None:
-        """Wait for the ledger and add a result for each operation. Raises what `Ledger.submit_all`'s future raises."""
+    async def finish(self) -> bytes:
+        """Wait for the ledger; the message with a result for each operation. Raises what `Ledger.submit_all`'s future raises."""
         outcomes = iter(await self._answer if self._answer else ())
+        results = _Results()
         for first in _steps(len(self._plan)):
             if first:
                 await asyncio.sleep(0)
-            _write(results, self._plan[first : first + _AT_A_TIME], outcomes)
+            for step in self._plan[first : first + _AT_A_TIME]:
+                results.add(step, outcomes)
+        return results.message()
 
-    def fail(self, error: Exception, results: Results) -> None:
-        """Add the status of `error` as every operation's result."""
-        status = from_exception(error)
-        for _ in self._operations:
-            results.add().status.CopyFrom(status)
+    def fail(self, error: Exception) -> bytes:
+        """The message with the status of `error` as every operation's result."""
+        result = metering_pb2.OperationResult(status=from_exception(error))
+        return metering_pb2.BatchResponse(results=[result] * len(self._operations.operations)).SerializeToString()
 
-    def _read(self, operation: metering_pb2.Operation) -> Command | status_pb2.Status:
+    def _read(self, first: int) -> None:
+        read = PlainCosts(self._sources.prices).read
+        for place, operation in enumerate(self._operations.operations[first : first + _AT_A_TIME], first):
+            self._plan.append(read(operation) or self._read_message(place))
+
+    def _read_message(self, place: int) -> Command | status_pb2.Status:
+        message = self._operations.message
+        if isinstance(message, Undecodable):
+            raise UnreadableError(invalid_argument([message.violation]))
+        operation = message.operations[place]
         kind = operation.WhichOneof("operation")
         if kind is None:
             return invalid_argument([Violation("operation", "is missing, or of a kind that is not known here")])
@@ -107,19 +121,56 @@ class Work:
             return error.status
 
 
+class _Results:
+    """Results on their way into one message, on the wire the same for a Batch as for a Stream."""
+
+    def __init__(self) -> None:
+        self._done: list[str] = []
+        self._messages = metering_pb2.BatchResponse()
+        self._has_messages = False
+
+    def add(self, step: PlainCost | Command | status_pb2.Status, outcomes: Iterator[Outcome]) -> None:
+        """Add the result of the next operation."""
+        if isinstance(step, PlainCost):
+            command: Command = step.command
+        elif isinstance(step, status_pb2.Status):
+            self._next().status.CopyFrom(step)
+            return
+        else:
+            command = step
+        outcome = next(outcomes)
+        if isinstance(step, PlainCost) and is_plain(outcome):
+            if self._has_messages:
+                self._write_messages()
+            self._done.append(recorded(outcome, step))
+        elif isinstance(outcome, Rejection):
+            self._next().status.CopyFrom(from_rejection(outcome))
+        else:
+            name, fill = _WRITE[type(command)]
+            fill(getattr(self._next(), name), outcome)
+
+    def message(self) -> bytes:
+        """All of them."""
+        self._write_messages()
+        return "".join(self._done).encode("latin-1")
+
+    def _next(self) -> metering_pb2.OperationResult:
+        self._has_messages = True
+        return self._messages.results.add()
+
+    def _write_messages(self) -> None:
+        self._done.append(str(self._messages.SerializeToString(), "latin-1"))
+        self._messages.Clear()
+        self._has_messages = False
+
+
+def _commands(plan: Iterable[PlainCost | Command | status_pb2.Status]) -> list[Command]:
+    return [
+        step.command if isinstance(step, PlainCost) else step
+        for step in plan
+        if isinstance(step, PlainCost) or not isinstance(step, status_pb2.Status)
+    ]
+
+
 def _steps(count: int) -> range:
     return range(0, count, _AT_A_TIME)
-
-
-def _write(results: Results, plan: Sequence[Command | status_pb2.Status], outcomes: Iterator[Outcome]) -> None:
-    for step in plan:
-        result = results.add()
-        if isinstance(step, status_pb2.Status):
-            result.status.CopyFrom(step)
-            continue
-        outcome = next(outcomes)
-        if isinstance(outcome, Rejection):
-            result.status.CopyFrom(from_rejection(outcome))
-            continue
-        name, fill = _WRITE[type(step)]
-        fill(getattr(result, name), outcome)

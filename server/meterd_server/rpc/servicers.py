@@ -9,7 +9,7 @@ from meterd_server import rules
 from meterd_server.errors import Overloaded, StoreUnavailable
 from meterd_server.model import ACCOUNT_MICROCENTS_MAX
 from meterd_server.rpc import encode, validate
-from meterd_server.rpc.operations import Work
+from meterd_server.rpc.operations import UnreadableError, Work
 from meterd_server.rpc.paging import make_token, make_user_token, page_size, read_token, read_user_token
 from meterd_server.rpc.status import RequestError, applied
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from meterd_server.ledger import AnyLedger
     from meterd_server.model import Applied, Change
+    from meterd_server.rpc.decode import Operations
     from meterd_server.rpc.sessions import Sessions
     from meterd_server.rpc.streams import StreamContext, Streams
 
@@ -74,13 +75,11 @@ class MeteringService:
         command = validate.extend(request, self._sources)
         return await _carry_out(self._ledger, command, reservation_pb2.ExtendResponse(), encode.fill_held)
 
-    async def Batch(self, request: metering_pb2.BatchRequest) -> metering_pb2.BatchResponse:  # noqa: N802
+    async def Batch(self, request: Operations) -> bytes:  # noqa: N802
         """Carry out many operations, each with its own result."""
-        work = Work(request.operations, self._ledger, self._sources)
+        work = Work(request, self._ledger, self._sources)
         await work.begin()
-        response = metering_pb2.BatchResponse()
-        await work.finish(response.results)
-        return response
+        return await work.finish()
 
     async def Stream(self, context: StreamContext) -> None:  # noqa: N802
         """Carry out one message of many operations after the other."""
@@ -90,27 +89,26 @@ class MeteringService:
         """Charge what is used as it is used, from money that is set aside a slice at a time."""
         await self._sessions.conduct(context)
 
-    async def _begin(self, request: metering_pb2.StreamRequest) -> Awaitable[metering_pb2.StreamResponse]:
-        """Begin one message of a stream; what is returned, awaited, is its answer."""
-        work = Work(request.operations, self._ledger, self._sources)
+    async def _begin(self, request: Operations) -> Awaitable[bytes]:
+        """Begin one message of a stream; what is returned, awaited, is its answer. Raises `UnreadableError`."""
+        work = Work(request, self._ledger, self._sources)
         try:
             await work.begin()
+        except UnreadableError:
+            raise
         except (RequestError, Overloaded, StoreUnavailable) as error:
             return _answer(work, error)
         return _answer(work, None)
 
 
-async def _answer(work: Work, error: Exception | None) -> metering_pb2.StreamResponse:
+async def _answer(work: Work, error: Exception | None) -> bytes:
     """A stream goes on when a message fails: that is every operation's result."""
-    response = metering_pb2.StreamResponse()
     try:
         if error is None:
-            await work.finish(response.results)
+            return await work.finish()
     except (Overloaded, StoreUnavailable) as failed:
         error = failed
-    if error is not None:
-        work.fail(error, response.results)
-    return response
+    return work.fail(error)
 
 
 class LedgerService:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from google.protobuf.message import Message
 
-    Begin = Callable[[Any], Awaitable[Awaitable[Message]]]
+    Begin = Callable[[Any], Awaitable[Awaitable[Message | bytes]]]
 
 MESSAGES_IN_FLIGHT_MAX = 8
 """How many messages of one stream are worked on or wait to be written; the next is not read before one is gone."""
@@ -37,8 +37,8 @@ class StreamContext(Context, Protocol):
     async def read(self) -> Any:  # noqa: ANN401 -- a message, or grpc.aio.EOF
         """The next message."""
 
-    async def write(self, message: Message) -> None:
-        """Send a message, when flow control lets it."""
+    async def write(self, message: Message | bytes) -> None:
+        """Send a message, or the bytes of one where the method's answers are, when flow control lets it."""
 
 
 def operation_count(message: Any) -> int:  # noqa: ANN401 -- any message that has some
@@ -89,7 +89,7 @@ class Streams:
 class _Begun(NamedTuple):
     """A message whose answer is not written yet."""
 
-    answer: asyncio.Future[Message]
+    answer: asyncio.Future[Message | bytes]
     operations: int
 
 

@@ -98,7 +98,7 @@ def entry_values(entry: Entry) -> Row:
         entry.occur_time_us,
         entry.record_time_us,
         entry.residue_picocents,
-        usage_text(entry),
+        usage_text(entry.usage, entry.rate_card),
         more_text(entry.more),
     )
 

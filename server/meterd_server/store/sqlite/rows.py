@@ -22,7 +22,8 @@ PLAIN_ENTRY_COLUMNS = (
 )
 """The columns that every entry has."""
 
-ENTRY_COLUMNS = f"{PLAIN_ENTRY_COLUMNS}, labels, occur_time_us, usage, more"
+ENTRY_COLUMNS = f"{PLAIN_ENTRY_COLUMNS}, usage, labels, occur_time_us, more"
+"""All of them, what is most common first: a row may end where nothing more is to be said."""
 
 PLAIN_ACCOUNT_COLUMNS = (
     "account_id, version, last_entry_id, funded_microcents, spent_microcents, record_time_us, residue_picocents"
@@ -55,10 +56,24 @@ def unpack_request_id(packed: bytes | str) -> str:
 
 
 def entry_row(entry_id: int, account_id: int, previous_entry_id: int, entry: Entry) -> tuple[Any, ...]:
-    """The values for ENTRY_COLUMNS; for PLAIN_ENTRY_COLUMNS only, if that is all there is to say."""
-    _, version, kind, amount, balance, request_id, fingerprint, service, labels, occur_time_us, *rest = entry
-    record_time_us, residue_picocents, usage, *_ = rest
-    more = entry.more
+    """The values for the first of ENTRY_COLUMNS, at least PLAIN_ENTRY_COLUMNS; for all of them, if there is that much to say."""
+    (
+        _,
+        version,
+        kind,
+        amount,
+        balance,
+        request_id,
+        fingerprint,
+        service,
+        labels,
+        occur_time_us,
+        record_time_us,
+        residue_picocents,
+        usage,
+        rate_card,
+        more,
+    ) = entry
     row = (
         entry_id,
         account_id,
@@ -73,24 +88,24 @@ def entry_row(entry_id: int, account_id: int, previous_entry_id: int, entry: Ent
         record_time_us,
         residue_picocents,
     )
-    if not labels and occur_time_us is None and usage is None and more is None:
-        return row
-    return (*row, labels_text(labels), occur_time_us, usage_text(entry), more_text(more))
+    if labels or occur_time_us is not None or more is not None:
+        return (*row, usage_text(usage, rate_card), labels_text(labels), occur_time_us, more_text(more))
+    return row if usage is None else (*row, usage_text(usage, rate_card))
 
 
 def alike(plain_columns: str, columns: str, rows: Sequence[tuple[Any, ...]]) -> tuple[str, Sequence[tuple[Any, ...]]]:
     """Rows of `entry_row` or `account_row` for one statement: which of the columns, and the rows with a value for each."""
-    length, plain_length = (names.count(",") + 1 for names in (columns, plain_columns))
-    if all(len(row) == plain_length for row in rows):
+    length = max(map(len, rows), default=0)
+    if length <= plain_columns.count(",") + 1:
         return plain_columns, rows
-    nothing_more = (None,) * (length - plain_length)
-    return columns, [row if len(row) == length else (*row, *nothing_more) for row in rows]
+    names = ",".join(columns.split(",")[:length])
+    return names, [row if len(row) == length else (*row, *(None,) * (length - len(row))) for row in rows]
 
 
 def entry_from_row(user_id: str, row: tuple[Any, ...]) -> Entry:
     """The entry of a row of ENTRY_COLUMNS."""
     _, _, version, _, kind, amount, balance, request_id, fingerprint, service = row[:10]
-    record_time_us, residue_picocents, labels, occur_time_us, usage, more = row[10:]
+    record_time_us, residue_picocents, usage, labels, occur_time_us, more = row[10:]
     return Entry(
         user_id,
         version,

@@ -1,0 +1,58 @@
+"""The answer to a cost in the common form, as its bytes: what `encode` makes of it, in half of the time.
+
+Told apart is only what such a cost can come to. Protobuf leaves out a number that is 0 and a text that is empty; so does this.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, TypeGuard
+
+from meterd_server.model import Applied
+from meterd_server.rpc.varints import VARINTS, varint
+
+if TYPE_CHECKING:
+    from meterd_server.model import Outcome
+    from meterd_server.rpc.plain_costs import PlainCost
+
+
+def is_plain(outcome: Outcome) -> TypeGuard[Applied]:
+    """Whether `recorded` can tell it: a new entry of a plain cost, with nothing more to say of it or of the account."""
+    return (
+        type(outcome) is Applied
+        and not outcome.replayed
+        and outcome.entry.more is None
+        and outcome.account.more is None
+    )
+
+
+def recorded(applied: Applied, cost: PlainCost) -> str:
+    """The result of a plain cost, in its place among a message's results."""
+    entry, account, _ = applied
+    user_id, version, _, amount, balance, request_id, _, service, _, _, record_time_us, residue, _, _, _ = entry
+    user = f"\n{VARINTS[len(user_id)]}{user_id}"
+    number = VARINTS[version] if version < 16_384 else varint(version)
+    now = varint(balance) if balance else ""
+    entry_text = (
+        f"{user}\x10{number}\x18\x01{' ' + varint(amount) if amount else ''}{'(' + now if now else ''}"
+        f"2{VARINTS[len(request_id)]}{request_id}{':' + VARINTS[len(service)] + service if service else ''}"
+        f"{cost.usage}{_record_time(record_time_us)}{cost.rate_card}"
+    )
+    funded = account.funded_microcents
+    spent = account.spent_microcents
+    balance_text = (
+        f"{user}{f'{chr(16)}{now} {now}' if now else ''}{'(' + varint(funded) if funded else ''}"
+        f"{'0' + varint(spent) if spent else ''}P{number}{'X' + varint(residue) if residue else ''}"
+    )
+    answer = f"\n{VARINTS[len(entry_text)]}{entry_text}\x12{VARINTS[len(balance_text)]}{balance_text}"
+    length = VARINTS[len(answer)]
+    return f"\n{VARINTS[1 + len(length) + len(answer)]}\x12{length}{answer}"
+
+
+@lru_cache(64)  # a batch has one, and one more for each entry that an account makes in the same microsecond
+def _record_time(time_us: int) -> str:
+    seconds, microseconds = divmod(time_us, 1_000_000)
+    text = (f"\x08{varint(seconds)}" if seconds else "") + (
+        f"\x10{varint(microseconds * 1000)}" if microseconds else ""
+    )
+    return f"Z{VARINTS[len(text)]}{text}"

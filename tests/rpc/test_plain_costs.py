@@ -1,0 +1,238 @@
+"""Costs read from their bytes, and answered in bytes: what a message would say, or nothing at all."""
+
+import string
+
+import pytest
+from google.protobuf.message import DecodeError
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from meterd.v1 import account_pb2, metering_pb2
+from meterd_server.model import Account
+from meterd_server.pricing import RateBook, RateCard, Tier
+from meterd_server.rpc import encode, validate
+from meterd_server.rpc.plain_answers import is_plain, recorded
+from meterd_server.rpc.plain_costs import METERS_MAX, PlainCosts
+from meterd_server.rpc.status import RequestError
+from meterd_server.rpc.varints import number_of, varint
+from meterd_server.rules import decide_batch
+
+METERS = [*(f"meter_{number}" for number in range(METERS_MAX)), "reasoning_tokens", "m" * 64]
+PRICES = {meter: 1_234_567 * number for number, meter in enumerate(METERS)}
+MOST = 2**63 - 1
+
+
+class Prices:
+    """The prices at one moment."""
+
+    def __init__(self):
+        free = dict.fromkeys(METERS, 0)
+        tier = Tier(5, ("m",), {"m": 1})
+        self.book = RateBook(
+            [
+                RateCard("chat", "", PRICES),
+                RateCard("chat", "large-*", PRICES, per_call_picocents=77, minimum_picocents=5_000_000),
+                RateCard("free", "", free),
+                RateCard("tiers", "", {"m": 9}, tiers=(tier,)),
+            ]
+        )
+
+    def clock_us(self):
+        """Return the moment."""
+        return 1_700_000_000_000_000
+
+
+SOURCES = validate.Sources(lambda: "made", Prices())
+
+
+def cost(**fields):
+    """Return the bytes of the operation of a cost."""
+    request = metering_pb2.RecordCostRequest(**{"user_id": "ada", "request_id": "r1", **fields})
+    return metering_pb2.Operation(record_cost=request).SerializeToString()
+
+
+def usage(service="chat", model="", **quantities):
+    """Return the bytes of the operation of a usage."""
+    return cost(usage=account_pb2.Usage(service=service, model=model, quantities=quantities))
+
+
+def plain(raw):
+    """Return what is read of an operation's bytes."""
+    return PlainCosts(SOURCES.prices).read(raw)
+
+
+def command_of(raw):
+    """Return the command that the message of these bytes asks for; None if it is not one, or asks for no cost."""
+    try:
+        operation = metering_pb2.Operation.FromString(raw)
+        return validate.record_cost(operation.record_cost, SOURCES) if operation.HasField("record_cost") else None
+    except (DecodeError, RequestError):
+        return None
+
+
+def results(account, plain_cost):
+    """Return the answer to a cost twice: as bytes, and as the message that `encode` makes."""
+    (outcome,) = decide_batch({account.user_id: account}, {}, [plain_cost.command], 1_700_000_000_123_456).outcomes
+    assert is_plain(outcome)
+    answer = metering_pb2.BatchResponse()
+    encode.fill_recorded(answer.results.add().record_cost, outcome)
+    return recorded(outcome, plain_cost).encode("latin-1"), answer
+
+
+COMMON = [
+    cost(cost_microcents=1),
+    cost(cost_microcents=10**15),
+    cost(cost_microcents=5_000, service="chat"),
+    cost(user_id="u" * 32, request_id="r" * 64, cost_microcents=1, service="s" * 16),
+    usage(meter_1=0),
+    usage(meter_1=5, meter_2=300),
+    usage(meter_1=4, reasoning_tokens=3, meter_2=2),
+    usage(meter_1=MOST // 10**10),
+    usage(model="large-x", meter_1=5, reasoning_tokens=300),
+    usage(**dict.fromkeys(METERS[:METERS_MAX], 20_000)),
+    usage("free", **{"m" * 64: 2**40}),
+]
+UNCOMMON = [
+    b"",
+    metering_pb2.Operation(check=metering_pb2.CheckRequest(user_id="ada")).SerializeToString(),
+    cost(cost_microcents=1, user_id="ä"),
+    cost(cost_microcents=1, request_id=""),
+    cost(cost_microcents=0),
+    cost(cost_microcents=-1),
+    cost(cost_microcents=10**15 + 1),
+    cost(cost_microcents=1, labels={"a": "b"}),
+    cost(cost_microcents=1, overdraft_policy=2),
+    cost(cost_microcents=1, occur_time={}),
+    usage(unpriced=1),
+    usage("none", meter_1=1),
+    usage(meter_1=-1),
+    usage(meter_5=MOST),
+    usage("tiers", m=6),
+    usage(),
+]
+NAMES = st.text(string.ascii_letters + string.digits + ' "*:#', min_size=1, max_size=34)
+NUMBERS = st.sampled_from([0, 1, 127, 128, 16_383, 16_384, 2**21, 2**62, MOST, -1]) | st.integers(0, MOST)
+USAGES = st.builds(
+    account_pb2.Usage,
+    service=st.sampled_from(["chat", "free", "tiers", "none"]),
+    model=st.sampled_from(["", "small", "large-2", "x" * 65]),
+    quantities=st.dictionaries(
+        st.sampled_from([*METERS, "m", "unpriced"]), NUMBERS | st.integers(0, 20_000), max_size=7
+    ),
+)
+COSTS = st.fixed_dictionaries(
+    {"user_id": NAMES | st.just("é"), "request_id": st.text(string.printable[:94], min_size=1, max_size=66)},
+    optional={
+        "service": NAMES,
+        "overdraft_policy": st.sampled_from([0, 1, 2]),
+        "labels": st.just({"a": "b"}),
+        "occur_time": st.just({"seconds": 5}),
+    },
+).flatmap(
+    lambda fields: st.one_of(
+        st.builds(lambda each: {**fields, "cost_microcents": each}, NUMBERS | st.just(10**15)),
+        st.builds(lambda each: {**fields, "usage": each}, USAGES),
+        st.builds(lambda each: {**fields, "usage": each, "service": ""}, USAGES),
+    )
+)
+
+
+def spoiled(raw):
+    """Return the bytes with each one replaced by every other, and with every two moved apart: lengths that still add up."""
+    for place in range(len(raw)):
+        for byte in range(256):
+            yield raw[:place] + bytes((byte,)) + raw[place + 1 :]
+        for other in range(len(raw)):
+            changed = bytearray(raw)
+            changed[place] = (changed[place] + 1) % 256
+            changed[other] = (changed[other] - 1) % 256
+            yield bytes(changed)
+
+
+@pytest.mark.parametrize("raw", COMMON, ids=range(len(COMMON)))
+def test_spoiled_bytes(raw):
+    """Whatever the bytes are: what is read at once is the command that the message asks for, and never anything else."""
+    for each in spoiled(raw):
+        if read := plain(each):
+            assert command_of(each) == read.command, each
+
+
+@given(COSTS)
+def test_it_is_read_as_its_message_is(fields):
+    """What is read at once is what the message would be read as, whatever it says."""
+    raw = cost(**fields)
+    if read := plain(raw):
+        assert command_of(raw) == read.command
+
+
+@given(
+    COSTS,
+    st.builds(
+        Account,
+        st.none(),
+        st.integers(1, 20_000),
+        st.integers(0, 10**10) | st.just(9 * 10**18),
+        st.integers(0, 10**10),
+        st.just(5),
+        st.sampled_from([0, 999_999]),
+        st.none(),
+    ),
+)
+def test_it_is_answered_as_by_a_message(fields, account):
+    """The bytes of the answer are those of its message; the meters are in the caller's order."""
+    if read := plain(cost(**fields)):
+        answer, message = results(account._replace(user_id=read.command.user_id), read)
+        assert message == metering_pb2.BatchResponse.FromString(answer)
+        assert len(message.SerializeToString()) == len(answer)
+        if not read.usage:
+            assert message.SerializeToString() == answer
+
+
+def test_the_first_entry_of_nothing():
+    """What is 0 is left out of an answer, as protobuf does: a usage that is free, of a user without any money."""
+    answer, message = results(Account("ada"), plain(usage("free", meter_1=5)))
+    assert message.SerializeToString() == answer
+
+
+@pytest.mark.parametrize("raw", COMMON, ids=range(len(COMMON)))
+def test_the_common_forms(raw):
+    """Most costs are read at once."""
+    read = plain(raw)
+    assert read
+    assert command_of(raw) == read.command
+
+
+@pytest.mark.parametrize("raw", UNCOMMON, ids=range(len(UNCOMMON)))
+def test_what_is_left_to_messages(raw):
+    """Whatever is not common, or is to be refused, is not read at once."""
+    assert plain(raw) is None
+
+
+def test_one_after_the_other():
+    """What was read before does not matter: the form, its numbers, or whether it was usage."""
+    operations = [
+        *(usage(meter_1=units, meter_2=units) for units in (5, 300, 70_000)),
+        cost(cost_microcents=3),
+        usage(meter_1=5),
+        cost(cost_microcents=4, labels={"a": "b"}),
+        usage(unpriced=5),
+        usage("free", meter_1=5),
+    ]
+    costs = PlainCosts(SOURCES.prices)
+    commands = [read and read.command for read in map(costs.read, operations * 2)]
+    expected = [*map(command_of, operations)]
+    expected[5] = None
+    assert expected * 2 == commands
+
+
+@given(st.integers(-(2**63), MOST))
+@example(-(2**28))
+@example(-(2**28) - 1)
+@example(-1)
+@example(2**28)
+def test_numbers(number):
+    """A number's text is its bytes in a message, and the number can be read from it."""
+    written = metering_pb2.RecordCostRequest(cost_microcents=number).SerializeToString()
+    assert b"\x18" + varint(number).encode("latin-1") == written
+    if number >= 0:
+        assert number == number_of(varint(number))
