@@ -292,7 +292,7 @@ def _reverse(user, operation, now_us):
     entry = _write(user, now_us, "reversal", operation["id"], moves, total=total, hold=hold, **said)
     took[version] = still
     if version in grants:
-        grants[version]["amount"] -= amount
+        grants[version] = grants[version] | {"amount": grants[version]["amount"] - amount}
     return entry
 
 

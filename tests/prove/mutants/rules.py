@@ -32,8 +32,12 @@ MUTANTS = [
             "Applied(entry, account, replayed=True)",
             "Applied(entry, account, replayed=False)",
         ),
-        ("later commands of a batch see the old account", "changed[user_id] = outcome.account", "pass"),
-        ("what a batch did to a reservation is forgotten", "books.note(outcome.entry)", "pass"),
+        (
+            "later commands of a batch see the old account",
+            "entry, changed[user_id], _ = outcome",
+            "entry = outcome.entry",
+        ),
+        ("what a batch did to a reservation is forgotten", "books.note(entry)", "pass"),
         ("grants do not lapse before a change", "account, lapses = lapse(account, now_us)", "lapses = []"),
     ),
     *planted(

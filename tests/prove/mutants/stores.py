@@ -43,7 +43,7 @@ MUTANTS = [
             "if version >= known.account.version:",
         ),
         ("some entries are not applied when the file is opened", "(replay_after,)))", "(replay_after + 1,)))"),
-        ("a user's entries lose their chain", "places[entry.user_id] = (account_id, entry_id)", "pass"),
+        ("a user's entries lose their chain", "places[user_id] = (account_id, entry_id)", "pass"),
         ("what follows from entries is not written", "if after := consequences(decision.entries):", "if False:"),
         (
             "reservations are not looked up",
