@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import grpc
 from google.protobuf.message_factory import GetMessageClass
 
-from meterd_server.errors import StoreUnavailable
+from meterd_server.errors import Overloaded, StoreUnavailable
 from meterd_server.rpc.decode import Undecodable, decoder
 from meterd_server.rpc.status import DETAILS_KEY, RequestError, from_exception, invalid_argument
 
@@ -24,10 +24,12 @@ if TYPE_CHECKING:
     from google.protobuf.message import Message
     from google.rpc import status_pb2  # type: ignore[import-untyped, unused-ignore]
 
+    from meterd_server.rpc.admission import Admission
     from meterd_server.rpc.streams import StreamContext
 
     Method = Callable[[Any], Awaitable[Any]]
     LogCall = Callable[[str, str, str, float], None]
+    Handler = grpc.RpcMethodHandler[Any, Any]
 
 log = logging.getLogger(__name__)
 
@@ -55,26 +57,57 @@ def no_log(_method: str, _user: str, _code: str, _duration_seconds: float) -> No
     """A `LogCall` that says nothing."""
 
 
-def service_handler(descriptor: ServiceDescriptor, service: object, log_call: LogCall) -> grpc.GenericRpcHandler:
+class ServiceHandler(grpc.GenericRpcHandler):
     """The gRPC handler of a service whose methods are named as in its descriptor.
 
-    A unary method takes a request and returns its answer; a streaming one takes the call's context and converses over it.
+    A unary method takes a request and returns its answer; a streaming one takes the call's context and converses over it. When
+    `admission` turns a unary call away, it is OVERLOADED before anything of it is read.
     """
-    return grpc.method_handlers_generic_handler(
-        descriptor.full_name,
-        {method.name: _handler(method, getattr(service, method.name), log_call) for method in descriptor.methods},
-    )
+
+    def __init__(self, descriptor: ServiceDescriptor, service: object, admission: Admission, log_call: LogCall) -> None:
+        self._turns_away = admission.turns_away
+        self._handlers: dict[str, tuple[Handler, Handler | None]] = {}
+        for method in descriptor.methods:
+            handler = _handler(method, getattr(service, method.name), admission, log_call)
+            refusal = None if method.client_streaming else _refusal(_full_name(method), admission, log_call)
+            self._handlers[f"/{_full_name(method)}"] = (handler, refusal)
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Handler | None:
+        """What gRPC asks for each call; None for a method that is not of this service."""
+        found = self._handlers.get(handler_call_details.method)
+        if found is None:
+            return None
+        handler, refusal = found
+        return refusal if refusal is not None and self._turns_away() else handler
 
 
-def _handler(method: MethodDescriptor, call: Method, log_call: LogCall) -> grpc.RpcMethodHandler[Any, Any]:
-    name = f"{method.containing_service.full_name}/{method.name}"
-    make = grpc.stream_stream_rpc_method_handler if method.client_streaming else grpc.unary_unary_rpc_method_handler
-    behavior = _streaming(name, call, log_call) if method.client_streaming else _unary(name, call, log_call)
-    return make(
-        behavior,
-        request_deserializer=decoder(GetMessageClass(method.input_type)),
-        response_serializer=GetMessageClass(method.output_type).SerializeToString,
-    )
+def _full_name(method: MethodDescriptor) -> str:
+    return f"{method.containing_service.full_name}/{method.name}"
+
+
+def _handler(method: MethodDescriptor, call: Method, admission: Admission, log_call: LogCall) -> Handler:
+    decode, encode = decoder(GetMessageClass(method.input_type)), GetMessageClass(method.output_type).SerializeToString
+    name = _full_name(method)
+    if method.client_streaming:
+        return grpc.stream_stream_rpc_method_handler(_streaming(name, call, admission, log_call), decode, encode)
+    return grpc.unary_unary_rpc_method_handler(_unary(name, call, log_call), decode, encode)
+
+
+def _refusal(name: str, admission: Admission, log_call: LogCall) -> Handler:
+    """Says OVERLOADED. For gRPC it is a stream: a unary method is not asked before its request has been read."""
+
+    async def refuse(_: object, context: Context) -> None:
+        started = time.perf_counter()
+        try:
+            await admission.together()
+        finally:
+            log_call(name, "", grpc.StatusCode.RESOURCE_EXHAUSTED.name, time.perf_counter() - started)
+        try:
+            await _abort(context, from_exception(Overloaded(admission.retry_seconds())))
+        except grpc.aio.InternalError:
+            raise asyncio.CancelledError from None  # the caller is gone; gRPC would log that, for each of thousands
+
+    return grpc.stream_stream_rpc_method_handler(refuse)
 
 
 def _unary(
@@ -97,9 +130,12 @@ def _unary(
     return handle
 
 
-def _streaming(name: str, call: Method, log_call: LogCall) -> Callable[[object, StreamContext], Awaitable[None]]:
+def _streaming(
+    name: str, call: Method, admission: Admission, log_call: LogCall
+) -> Callable[[object, StreamContext], Awaitable[None]]:
     async def handle(_: object, context: StreamContext) -> None:
         started = time.perf_counter()
+        admission.standing_calls += 1
         code = "OK"
         try:
             await call(context)
@@ -112,6 +148,7 @@ def _streaming(name: str, call: Method, log_call: LogCall) -> Callable[[object, 
             if status is None:
                 raise
         finally:
+            admission.standing_calls -= 1
             log_call(name, "", code, time.perf_counter() - started)
         await _abort(context, status)
 

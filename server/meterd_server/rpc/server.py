@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -14,7 +14,8 @@ from grpc_reflection.v1alpha import reflection
 from meterd.v1 import admin_pb2, ledger_pb2, metering_pb2, pricing_pb2
 from meterd_server.addresses import check_free
 from meterd_server.errors import StartupError
-from meterd_server.rpc.handlers import no_log, service_handler
+from meterd_server.rpc.admission import Admission, ServerCounts
+from meterd_server.rpc.handlers import ServiceHandler, no_log
 from meterd_server.rpc.pricing_servicer import PricingService
 from meterd_server.rpc.servicers import AdminService, LedgerService, MeteringService
 from meterd_server.rpc.sessions import Sessions
@@ -37,9 +38,9 @@ DRIFT = "meterd.v1.drift"
 CALLS_A_CONNECTION_MAX = 1_000
 """How many calls of one connection may be under way; a caller's gRPC keeps the others back, and they wait there."""
 
-CALLS_WAITING_MAX = 1_500
-"""How many calls wait, over all connections, until this process turns to them: a quarter of a second's work. gRPC turns away the
-others, and some from 1,000 on, unread, with CANCELLED: a call that waits longer is answered when nobody listens any more."""
+CALLS_WAITING_MAX = 4_000
+"""How many calls wait, over all connections, until this process turns to them: what it can turn away in half a second. gRPC itself
+turns away the others, unread and with CANCELLED: by the time they could be told OVERLOADED, nobody would listen any more."""
 
 _STATES = {True: health_pb2.HealthCheckResponse.SERVING, False: health_pb2.HealthCheckResponse.NOT_SERVING}
 
@@ -67,10 +68,14 @@ class Server:
                 ("grpc.max_receive_message_length", message_bytes_max),
                 ("grpc.max_send_message_length", -1),
                 ("grpc.max_concurrent_streams", CALLS_A_CONNECTION_MAX),
+                # Below the first nobody is turned away by gRPC, above the second everybody.
+                ("grpc.server.max_pending_requests", CALLS_WAITING_MAX),
                 ("grpc.server.max_pending_requests_hard_limit", CALLS_WAITING_MAX),
+                ("grpc.enable_channelz", 1),
             ]
         )
-        self._health = health.aio.HealthServicer()
+        admission = Admission(ServerCounts())
+        self._health = _Health(admission)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         reflection.enable_server_reflection(
             (*SERVICE_NAMES, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server
@@ -83,7 +88,9 @@ class Server:
             PRICING: PricingService(ledger, sources.prices),
             ADMIN: AdminService(ledger, sources),
         }
-        self._server.add_generic_rpc_handlers([service_handler(*service, log_call) for service in services.items()])
+        self._server.add_generic_rpc_handlers(
+            [ServiceHandler(*service, admission, log_call) for service in services.items()]
+        )
 
     async def start(self, address: str) -> str:
         """Listen on HOST:PORT or unix:PATH and serve; the address as it came to be. Raises `StartupError`."""
@@ -117,6 +124,22 @@ class Server:
         """Leave, refuse new calls, and give the running ones `grace_seconds`."""
         await self.leave()
         await self._server.stop(grace_seconds)
+
+
+class _Health(health.aio.HealthServicer):
+    """The standard health service, whose watchers are no work."""
+
+    def __init__(self, admission: Admission) -> None:
+        super().__init__()
+        self._admission = admission
+
+    async def Watch(self, request: health_pb2.HealthCheckRequest, context: Any) -> None:  # noqa: N802, ANN401 -- gRPC's own
+        """See `grpc.health.v1.Health.Watch`."""
+        self._admission.standing_calls += 1
+        try:
+            await super().Watch(request, context)
+        finally:
+            self._admission.standing_calls -= 1
 
 
 def _bind_tcp(server: grpc.aio.Server, address: str, *, reuse_port: bool) -> str:
