@@ -43,7 +43,11 @@ class StoreUnavailable(MeterdError):  # noqa: N818 -- named as the reason that c
 
 
 class Overloaded(MeterdError):  # noqa: N818 -- named as the reason that callers see
-    """The queue is full: the command was not started."""
+    """The queue is full: the command was not started. It is to be tried again after `retry_seconds`."""
+
+    def __init__(self, retry_seconds: float = 0.2) -> None:
+        super().__init__()
+        self.retry_seconds = retry_seconds
 
 
 class StartupError(MeterdError):

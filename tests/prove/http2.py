@@ -20,6 +20,9 @@ DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDO
 END_STREAM, ACK, END_HEADERS, PADDED, HAS_PRIORITY = 0x1, 0x1, 0x4, 0x8, 0x20
 CANCEL = 8
 HEADER_TABLE_SIZE, INITIAL_WINDOW_SIZE = 1, 4
+MAX_CONCURRENT_STREAMS = 3
+TRUE_BINARY = 0xFE03
+"""gRPC's own: values of `-bin` headers come as they are, after a zero byte."""
 WINDOW_MAX = 2**31 - 1
 FIRST_WINDOW = 65_535
 
@@ -136,7 +139,7 @@ class Connection:
         self._window = FIRST_WINDOW
         self._received = bytearray()
         self._once: set[int] = set()
-        hello = PREFACE + settings(s1=0, s4=window)
+        hello = PREFACE + settings(s1=0, s4=window, **{f"s{TRUE_BINARY}": 1})
         if window:
             hello += frame(WINDOW_UPDATE, 0, 0, (WINDOW_MAX - FIRST_WINDOW).to_bytes(4))
         self.send(hello if greeting is None else greeting)

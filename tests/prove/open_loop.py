@@ -38,7 +38,7 @@ class Came:
         return self.ended[0] / self.seconds
 
 
-class _Caller(Connection):
+class Caller(Connection):
     """A connection that never waits: what the socket does not take goes later."""
 
     def __init__(self, address: str, came: Came) -> None:
@@ -94,7 +94,7 @@ def run(
     """Send calls for so long, at a rate (open loop) or so many at a time (closed loop); then wait for what is still out."""
     came = Came()
     headers = request_headers(path, grpc_timeout=timeout)
-    callers = [_Caller(address, came) for _ in range(CONNECTIONS)]
+    callers = [Caller(address, came) for _ in range(CONNECTIONS)]
     began = time.perf_counter()
     ends, last = began + seconds, began + seconds + 5
     next_look = 0.0

@@ -9,7 +9,7 @@ import asyncio
 import logging
 import time
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import grpc
 from google.protobuf.message_factory import GetMessageClass
@@ -26,12 +26,14 @@ if TYPE_CHECKING:
     from google.protobuf.message import Message
     from google.rpc import status_pb2  # type: ignore[import-untyped, unused-ignore]
 
+    from meterd_server.rpc.admission import Admission
     from meterd_server.rpc.streams import StreamContext
     from meterd_server.rpc.untaken import Size, Untaken
 
     Method = Callable[..., Awaitable[Any]]
     Behavior = Callable[[Any, StreamContext], Awaitable[Message | None]]
     LogCall = Callable[[str, str, str, float], None]
+    Handler = grpc.RpcMethodHandler[Any, Any]
 
 log = logging.getLogger(__name__)
 
@@ -69,48 +71,86 @@ def no_log(_method: str, _user: str, _code: str, _duration_seconds: float) -> No
     """A `LogCall` that says nothing."""
 
 
-def service_handler(
-    descriptor: ServiceDescriptor, service: object, log_call: LogCall, untaken: Untaken
-) -> grpc.GenericRpcHandler:
+class Limits(NamedTuple):
+    """What a server's calls share."""
+
+    untaken: Untaken
+    """Where answers that may be large are counted."""
+    admission: Admission
+    """Who decides which unary calls are turned away before anything of them is read."""
+
+
+class ServiceHandler(grpc.GenericRpcHandler):
     """The gRPC handler of a service whose methods are named as in its descriptor.
 
     A unary method takes a request and returns its answer; one that answers a request again and again takes the call's context as
-    well; one that is asked again and again takes the context only, and converses over it. Answers that may be large are counted in
-    `untaken`.
+    well; one that is asked again and again takes the context only, and converses over it. A unary call may be turned away with
+    OVERLOADED, unless the service is `always_admitted`.
     """
-    return grpc.method_handlers_generic_handler(
-        descriptor.full_name,
-        {
-            method.name: _handler(method, getattr(service, method.name), log_call, untaken)
-            for method in descriptor.methods
-        },
-    )
+
+    def __init__(
+        self,
+        descriptor: ServiceDescriptor,
+        service: object,
+        limits: Limits,
+        log_call: LogCall,
+        *,
+        always_admitted: bool = False,
+    ) -> None:
+        self._turns_away = limits.admission.turns_away
+        self._handlers: dict[str, tuple[Handler, Handler | None]] = {}
+        for method in descriptor.methods:
+            handler = _handler(method, getattr(service, method.name), limits, log_call)
+            stays_open = method.client_streaming or method.server_streaming
+            admitted = always_admitted or stays_open
+            refusal = None if admitted else _refusal(_full_name(method), limits.admission, log_call)
+            self._handlers[f"/{_full_name(method)}"] = (handler, refusal)
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Handler | None:
+        """What gRPC asks for each call; None for a method that is not of this service."""
+        found = self._handlers.get(handler_call_details.method)
+        if found is None:
+            return None
+        handler, refusal = found
+        return refusal if refusal is not None and self._turns_away() else handler
 
 
-def _handler(
-    method: MethodDescriptor, call: Method, log_call: LogCall, untaken: Untaken
-) -> grpc.RpcMethodHandler[Any, Any]:
-    name = f"{method.containing_service.full_name}/{method.name}"
+def _full_name(method: MethodDescriptor) -> str:
+    return f"{method.containing_service.full_name}/{method.name}"
+
+
+def _handler(method: MethodDescriptor, call: Method, limits: Limits, log_call: LogCall) -> Handler:
+    name = _full_name(method)
     decode, serialize = _way_of(method)
-    size = LARGE.get(method.name)
-    make: Callable[..., grpc.RpcMethodHandler[Any, Any]] = grpc.unary_unary_rpc_method_handler
+    untaken, admission = limits
     if method.client_streaming:
-        make, behavior = grpc.stream_stream_rpc_method_handler, _behavior(name, partial(_converse, call), log_call)
-    elif method.server_streaming:
-        make, behavior = (
-            grpc.unary_stream_rpc_method_handler,
-            _behavior(name, partial(_go_on_answering, call), log_call),
-        )
-    elif size:
+        behavior = _behavior(name, partial(_staying_open, admission, partial(_converse, call)), log_call)
+        return grpc.stream_stream_rpc_method_handler(behavior, decode, serialize)
+    if method.server_streaming:
+        behavior = _behavior(name, partial(_staying_open, admission, partial(_go_on_answering, call)), log_call)
+        return grpc.unary_stream_rpc_method_handler(behavior, decode, serialize)
+    if size := LARGE.get(method.name):
         behavior = _behavior(name, partial(_answer_much, untaken, size, call), log_call)
         behavior = _reading_if_there_is_room(behavior, decode, untaken)
-    else:
-        behavior = _behavior(name, partial(_answer, call), log_call)
-    return make(
-        behavior,
-        request_deserializer=None if size else decode,
-        response_serializer=serialize,
-    )
+        return grpc.unary_unary_rpc_method_handler(behavior, None, serialize)
+    return grpc.unary_unary_rpc_method_handler(_behavior(name, partial(_answer, call), log_call), decode, serialize)
+
+
+def _refusal(name: str, admission: Admission, log_call: LogCall) -> Handler:
+    """Says OVERLOADED. For gRPC it is a stream: a unary method is not asked before its request has been read."""
+
+    async def refuse(_: object, context: Context) -> None:
+        started = time.perf_counter()
+        try:
+            await admission.together()
+        finally:
+            log_call(name, "", grpc.StatusCode.RESOURCE_EXHAUSTED.name, time.perf_counter() - started)
+        try:
+            await _abort(context, from_exception(Overloaded(admission.retry_seconds())))
+        except grpc.aio.InternalError:
+            raise asyncio.CancelledError from None  # the caller is gone; gRPC would log that, for each of thousands
+
+    return grpc.stream_stream_rpc_method_handler(refuse)
 
 
 def _way_of(method: MethodDescriptor) -> tuple[Callable[[bytes], Any], Callable[[Any], bytes]]:
@@ -149,6 +189,15 @@ def _behavior(name: str, answer: Behavior, log_call: LogCall) -> Behavior:
         return None
 
     return handle
+
+
+async def _staying_open(admission: Admission, answer: Behavior, request: Any, context: StreamContext) -> None:  # noqa: ANN401
+    """Streams are not work by themselves: they are not counted among what is."""
+    admission.standing_calls += 1
+    try:
+        await answer(request, context)
+    finally:
+        admission.standing_calls -= 1
 
 
 async def _answer(call: Method, request: Message | Undecodable, _: StreamContext) -> Message:

@@ -12,7 +12,8 @@ import grpc
 from meterd.v1 import admin_pb2, ledger_pb2, metering_pb2, pricing_pb2
 from meterd_server.addresses import check_free
 from meterd_server.errors import StartupError
-from meterd_server.rpc.handlers import no_log, service_handler
+from meterd_server.rpc.admission import Admission, ServerCounts
+from meterd_server.rpc.handlers import Limits, ServiceHandler, no_log
 from meterd_server.rpc.pricing_servicer import PricingService
 from meterd_server.rpc.servicers import AdminService, LedgerService, MeteringService
 from meterd_server.rpc.sessions import Sessions
@@ -37,9 +38,9 @@ DRIFT = "meterd.v1.drift"
 CALLS_A_CONNECTION_MAX = 1_000
 """How many calls of one connection may be under way; a caller's gRPC keeps the others back, and they wait there."""
 
-CALLS_WAITING_MAX = 1_500
-"""How many calls wait, over all connections, until this process turns to them: a quarter of a second's work. gRPC turns away the
-others, and some from 1,000 on, unread, with CANCELLED: a call that waits longer is answered when nobody listens any more."""
+CALLS_WAITING_MAX = 4_000
+"""How many calls wait, over all connections, until this process turns to them: what it can turn away in half a second. gRPC itself
+turns away the others, unread and with CANCELLED: by the time they could be told OVERLOADED, nobody would listen any more."""
 
 
 class Server:
@@ -65,11 +66,14 @@ class Server:
                 ("grpc.max_receive_message_length", message_bytes_max),
                 ("grpc.max_send_message_length", -1),
                 ("grpc.max_concurrent_streams", CALLS_A_CONNECTION_MAX),
+                # Below the first nobody is turned away by gRPC, above the second everybody.
+                ("grpc.server.max_pending_requests", CALLS_WAITING_MAX),
                 ("grpc.server.max_pending_requests_hard_limit", CALLS_WAITING_MAX),
+                ("grpc.enable_channelz", 1),
             ]
         )
         self._health = Health()
-        self._untaken = Untaken()
+        limits = Limits(Untaken(), Admission(ServerCounts()))
         self._streams = Streams()
         self._sessions = Sessions(ledger, sources)
         services = {
@@ -79,12 +83,14 @@ class Server:
             ADMIN: AdminService(ledger, sources),
         }
         self._server.add_generic_rpc_handlers(
-            [service_handler(*service, log_call, self._untaken) for service in services.items()]
+            [ServiceHandler(*service, limits, log_call) for service in services.items()]
         )
         names = (*SERVICE_NAMES, HEALTH.full_name, REFLECTION.full_name)
-        # Not in the log: who asks for health asks every few seconds.
+        # Never turned away, for that would say that the daemon is down; nor in the log, for health is asked every few seconds.
         for descriptor, service in ((HEALTH, self._health), (REFLECTION, Reflection(names, self._streams))):
-            self._server.add_generic_rpc_handlers([service_handler(descriptor, service, no_log, self._untaken)])
+            self._server.add_generic_rpc_handlers(
+                [ServiceHandler(descriptor, service, limits, no_log, always_admitted=True)]
+            )
 
     async def start(self, address: str) -> str:
         """Listen on HOST:PORT or unix:PATH and serve; the address as it came to be. Raises `StartupError`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import grpc
@@ -47,8 +48,6 @@ CODES: Mapping[Reason, grpc.StatusCode] = {
 
 _FIELDS = {Reason.FLOOR_OVER_AMOUNT: "floor_microcents", Reason.GRANT_EXPIRED: "expire_time"}
 """Which field it is that only the rules can find bad."""
-
-_RETRY_OVERLOADED = duration_pb2.Duration(nanos=200_000_000)
 
 
 class Violation(NamedTuple):
@@ -119,11 +118,8 @@ def from_exception(error: BaseException) -> status_pb2.Status:
     match error:
         case RequestError(status=status):
             return status
-        case Overloaded():
-            retry = error_details_pb2.RetryInfo(retry_delay=_RETRY_OVERLOADED)
-            return make_status(
-                Reason.OVERLOADED, "too much is queued; back off and retry with the same request_id", None, retry
-            )
+        case Overloaded(retry_seconds=seconds):
+            return _overloaded(seconds)
         case StoreUnavailable():
             return make_status(
                 Reason.STORE_UNAVAILABLE,
@@ -131,3 +127,16 @@ def from_exception(error: BaseException) -> status_pb2.Status:
             )
         case _:
             return make_status(Reason.INTERNAL, "internal error; the server's log has the cause")
+
+
+@lru_cache(256)
+def _overloaded(retry_seconds: float) -> status_pb2.Status:
+    """Made once for each delay: it is said by the thousand, and when there is least time for it."""
+    delay = duration_pb2.Duration()
+    delay.FromNanoseconds(round(retry_seconds * 1e9))
+    return make_status(
+        Reason.OVERLOADED,
+        "too much is queued; back off and retry with the same request_id",
+        None,
+        error_details_pb2.RetryInfo(retry_delay=delay),
+    )
