@@ -73,7 +73,8 @@ class Server:
             ]
         )
         self._health = Health()
-        limits = Limits(Untaken(), Admission(ServerCounts()))
+        self._untaken = Untaken()
+        limits = Limits(self._untaken, Admission(ServerCounts()))
         self._streams = Streams()
         self._sessions = Sessions(ledger, sources)
         services = {
