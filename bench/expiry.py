@@ -2,7 +2,7 @@
 
 They are made in batches and all come due at the same time. A caller sends a Check every two milliseconds before that, and until the
 last has expired: its p99 is to be at most twice what it was, and the daemon's memory what it was. The daemon is on the first
-processor, the caller on the second.
+processor, the caller on the second; with `--db postgresql://...` the server, which runs already, is wherever the kernel puts it.
 """
 
 from __future__ import annotations
@@ -18,8 +18,7 @@ from pathlib import Path
 
 import grpc
 
-from bench.servers import Server
-from bench.servers import meterd as serving
+from bench.servers import Server, serving
 from meterd.v1 import ledger_pb2, ledger_pb2_grpc, metering_pb2, metering_pb2_grpc
 
 USERS_A_BATCH = 200
@@ -27,17 +26,17 @@ RESERVATIONS_A_USER = 20
 CHECK_SECONDS = 0.002
 BEFORE_SECONDS = 20.0
 MADE_A_SECOND = 6_000
-"""How many can be made a second, at least: all are due after the last was made."""
+"""How many are taken to be made a second, at least: all are due after the last was made."""
 
 
 class Expiry:
     """Reservations that come due together, and one caller."""
 
-    def __init__(self, channel: grpc.aio.Channel, count: int) -> None:
+    def __init__(self, channel: grpc.aio.Channel, count: int, made_a_second: int) -> None:
         self._metering = metering_pb2_grpc.MeteringServiceStub(channel)
         self._ledger = ledger_pb2_grpc.LedgerServiceStub(channel)
         self._users = max(1, count // RESERVATIONS_A_USER)
-        self.due_at = time.time() + count / MADE_A_SECOND + BEFORE_SECONDS + 10
+        self.due_at = time.time() + count / made_a_second + BEFORE_SECONDS + 10
 
     async def reserve(self) -> None:
         """Make them all."""
@@ -89,10 +88,10 @@ class Expiry:
             await asyncio.sleep(CHECK_SECONDS)
 
 
-async def expire(server: Server, count: int) -> float:
+async def expire(server: Server, count: int, made_a_second: int) -> float:
     """Run and print; Check's p99 while they expire, over that before."""
     async with grpc.aio.insecure_channel(server.address) as channel:
-        run = Expiry(channel, count)
+        run = Expiry(channel, count, made_a_second)
         await run.reserve()
         megabytes = server.resident_megabytes()
         before = await run.checks_ms(run.due_at - 2)
@@ -113,11 +112,17 @@ def main() -> None:
     """Start a daemon and let its reservations expire."""
     parser = argparse.ArgumentParser(prog="python -m bench.expiry", description=__doc__)
     parser.add_argument("--reservations", type=int, default=1_000_000)
+    parser.add_argument("--db", help="an empty database to use in place of a new SQLite file")
+    parser.add_argument("--made-a-second", type=int, default=MADE_A_SECOND, help="how many can be made, at least")
     options = parser.parse_args()
     first, second, *_ = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, {second})
-    with tempfile.TemporaryDirectory() as folder, serving((first,), Path(folder) / "expiry.sqlite3") as server:
-        if asyncio.run(expire(server, options.reservations)) > 2:
+    with tempfile.TemporaryDirectory() as folder:
+        database = options.db or str(Path(folder) / "expiry.sqlite3")
+        arguments = ("meterd_server", "serve", "--listen", "127.0.0.1:0", "--db", database)
+        with serving("meterd", (first,), Path(folder) / "log", *arguments) as server:
+            ratio = asyncio.run(expire(server, options.reservations, options.made_a_second))
+        if ratio > 2:
             raise SystemExit("Check waited more than twice as long")
 
 
