@@ -13,8 +13,8 @@ MUTANTS = [
         ),
         (
             "who is turned away is not told when to come again",
-            'retry with the same request_id", None, retry',
-            'retry with the same request_id", None',
+            "        error_details_pb2.RetryInfo(retry_delay=delay),\n",
+            "",
         ),
     ),
     *planted(
