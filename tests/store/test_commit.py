@@ -177,3 +177,18 @@ async def test_record_time_goes_on_from_the_last_entry(store):
     for now_us in (NOW, NOW - 10**15, NOW - 10**15, NOW + 10):
         await store.commit([cost("alice", 1)], now_us)
     assert [0, 1, 2, 10] == [entry.record_time_us - NOW for entry in await entries_of(store, "alice")]
+
+
+async def test_a_repeated_batch_whose_refusals_hide_others(store):
+    """A batch that spent what it funded and gave the rest back is replayed whole, though most of it would be refused anew."""
+    batch = [
+        strict_cost("alice", 0, "r5"),
+        update("alice", 0, 100, "r6"),
+        strict_cost("alice", 1, "r10"),
+        update("alice", 5, 1, "r6"),
+        update("alice", 100, 0, "r12"),
+    ]
+    model = Model()
+    assert model.commit(batch) == brief(await store.commit(batch, NOW))
+    assert model.commit(batch) == brief(await store.commit(batch, NOW + 1))
+    await assert_holds(store, model, ("alice",))

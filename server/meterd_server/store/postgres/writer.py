@@ -159,7 +159,9 @@ class _Attempt:
                 for command, outcome in zip(commands, decision.outcomes, strict=True)
                 if isinstance(outcome, Rejection) and command.user_id in locked and may_be_recorded(command)
             }
-            if refused and (recorded := await self._find(connection, refused)):
+            if refused and await self._find(connection, refused):
+                # A repeated batch: what is a replay changes nothing, so others may be refused, and were recorded as well.
+                recorded = await self._find(connection, self._all_keys())
                 decision = decide_batch(accounts, recorded, commands, self._now_us, facts)
         return decision
 

@@ -115,8 +115,9 @@ class Writer:
             for command, outcome in zip(commands, decision.outcomes, strict=True)
             if type(outcome) is Rejection and may_be_recorded(command)
         ]
-        if recorded := self._find(held, rejected):
-            decision = decide_batch(accounts, recorded, commands, now_us, facts)
+        if self._find(held, rejected):
+            # A repeated batch: what is a replay changes nothing, so others may be refused, and were recorded as well.
+            decision = decide_batch(accounts, self._find(held, commands), commands, now_us, facts)
         try:
             self._write(self._plan(decision, held))
         except sqlite3.IntegrityError:
