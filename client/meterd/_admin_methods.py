@@ -1,11 +1,12 @@
 """The blocking client's methods for whoever runs the platform."""
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 
 from meterd import _calls, _reservation_calls
 from meterd._base import BaseClient
-from meterd._calls import BalancePage, Call, ResultT
+from meterd._calls import Call, PageT, ResultT
 from meterd.types import Account, Balance, Recorded
 
 
@@ -75,17 +76,21 @@ class AdminMethods(BaseClient):
         Who was there at the beginning is there once, whoever comes meanwhile. Pages of `page_size` accounts, 1 to 1,000, are
         fetched as needed; `timeout_seconds` is for each.
         """
+        page_call = partial(_calls.list_balances, page_size=page_size)
         # The arguments are checked now, not when the first account is asked for.
-        first = _calls.list_balances(page_size=page_size, page_token="")
-        return self._balances(first, page_size, timeout_seconds)
+        pages = self._pages(page_call, page_call(page_token=""), timeout_seconds)
+        return (balance for page in pages for balance in page.balances)
 
-    def _balances(self, call: Call[BalancePage], page_size: int, timeout_seconds: float | None) -> Iterator[Balance]:
+    def _pages(
+        self, page_call: Callable[..., Call[PageT]], call: Call[PageT], timeout_seconds: float | None
+    ) -> Iterator[PageT]:
+        """`call`'s page and all after it, each fetched when it is asked for by what `page_call` makes of its token."""
         while True:
             page = self._run(call, timeout_seconds)
-            yield from page.balances
+            yield page
             if not page.next_page_token:
                 return
-            call = _calls.list_balances(page_size=page_size, page_token=page.next_page_token)
+            call = page_call(page_token=page.next_page_token)
 
     @abstractmethod
     def _run(self, call: Call[ResultT], timeout_seconds: float | None) -> ResultT: ...

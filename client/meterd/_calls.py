@@ -51,6 +51,8 @@ class BalancePage(NamedTuple):
     next_page_token: str
 
 
+PageT = TypeVar("PageT", BalancePage, EntryPage)
+
 BATCH: Callable[[Stubs], Callable[..., Any]] = attrgetter("metering.Batch")
 """What takes many operations in one request."""
 METER: Callable[[Stubs], Callable[..., Any]] = attrgetter("metering.Meter")

@@ -176,7 +176,8 @@ class AsyncClient(AsyncUsageMethods, AsyncWorkMethods, AsyncAdminMethods):
         for each page.
         """
         page_call = partial(_calls.list_entries, user_id, page_size=page_size, oldest_first=oldest_first)
-        return self._entries(page_call, page_call(page_token=""), timeout_seconds)
+        pages = self._pages(page_call, page_call(page_token=""), timeout_seconds)
+        return (entry async for page in pages for entry in page.entries)
 
     async def list_entries_page(
         self,
@@ -231,17 +232,6 @@ class AsyncClient(AsyncUsageMethods, AsyncWorkMethods, AsyncAdminMethods):
             self._sleep,
             lambda: AsyncConversation(self._connected().meter_rpc(), self._lifetime.check_open),
         )
-
-    async def _entries(
-        self, page_call: Callable[..., Call[EntryPage]], call: Call[EntryPage], timeout_seconds: float | None
-    ) -> AsyncIterator[Entry]:
-        while True:
-            page = await self._run(call, timeout_seconds)
-            for entry in page.entries:
-                yield entry
-            if not page.next_page_token:
-                return
-            call = page_call(page_token=page.next_page_token)
 
     def _connected(self) -> AsyncExchange:
         self._lifetime.check_open()

@@ -172,7 +172,8 @@ class Client(UsageMethods, WorkMethods, AdminMethods):
         for each page.
         """
         page_call = partial(_calls.list_entries, user_id, page_size=page_size, oldest_first=oldest_first)
-        return self._entries(page_call, page_call(page_token=""), timeout_seconds)
+        pages = self._pages(page_call, page_call(page_token=""), timeout_seconds)
+        return (entry for page in pages for entry in page.entries)
 
     def list_entries_page(
         self,
@@ -226,13 +227,3 @@ class Client(UsageMethods, WorkMethods, AdminMethods):
             self._sleep,
             lambda: Conversation(self._connection.exchange().meter_rpc(), self._later),
         )
-
-    def _entries(
-        self, page_call: Callable[..., Call[EntryPage]], call: Call[EntryPage], timeout_seconds: float | None
-    ) -> Iterator[Entry]:
-        while True:
-            page = self._run(call, timeout_seconds)
-            yield from page.entries
-            if not page.next_page_token:
-                return
-            call = page_call(page_token=page.next_page_token)
