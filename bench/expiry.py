@@ -18,7 +18,7 @@ from pathlib import Path
 
 import grpc
 
-from bench.servers import Server, serving
+from bench.servers import Server, meterd_on
 from meterd.v1 import ledger_pb2, ledger_pb2_grpc, metering_pb2, metering_pb2_grpc
 
 USERS_A_BATCH = 200
@@ -119,8 +119,7 @@ def main() -> None:
     os.sched_setaffinity(0, {second})
     with tempfile.TemporaryDirectory() as folder:
         database = options.db or str(Path(folder) / "expiry.sqlite3")
-        arguments = ("meterd_server", "serve", "--listen", "127.0.0.1:0", "--db", database)
-        with serving("meterd", (first,), Path(folder) / "log", *arguments) as server:
+        with meterd_on(database, (first,), Path(folder) / "log") as server:
             ratio = asyncio.run(expire(server, options.reservations, options.made_a_second))
         if ratio > 2:
             raise SystemExit("Check waited more than twice as long")

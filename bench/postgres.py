@@ -27,7 +27,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from bench.servers import echo, measure, serving
+from bench.servers import echo, measure, meterd_on
 from meterd import new_request_id
 from meterd_server.load import Load
 from meterd_server.model import Command, RecordCost
@@ -136,19 +136,13 @@ def unary(server: Server, rounds: int, seconds: int) -> None:
     """Durable single calls at 64 in flight beside an empty gRPC server, both on one processor and the load on the other."""
     ours, load_on = sorted(os.sched_getaffinity(0))[:2]
     load = Load("cost", in_flight=64, seconds=seconds)
-    flags = ("serve", "--listen", "127.0.0.1:0", "--db", server.url)
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         folder = Path(name)
         empty = stack.enter_context(echo((ours,), folder))
         daemons = {
             lanes: stack.enter_context(
-                serving(
-                    f"{lanes}",
-                    (ours,),
-                    folder / f"{lanes}.log",
-                    "meterd_server",
-                    *flags,
-                    f"--db-connections={4 * lanes}",
+                meterd_on(
+                    server.url, (ours,), folder / f"{lanes}.log", f"--db-connections={4 * lanes}", name=f"{lanes}"
                 )
             )
             for lanes in (1, 2)

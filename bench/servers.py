@@ -89,8 +89,15 @@ def echo(processors: Processors, folder: Path) -> Iterator[Server]:
 @contextmanager
 def meterd(processors: Processors, database: Path, *flags: str, name: str = "meterd") -> Iterator[Server]:
     """The daemon as anyone starts it: default settings but for `flags`, one log line a call, into a file."""
-    arguments = ("meterd_server", "serve", "--listen", "127.0.0.1:0", "--db", str(database), *flags)
-    with serving(name, processors, database.with_suffix(".log"), *arguments) as server:
+    with meterd_on(str(database), processors, database.with_suffix(".log"), *flags, name=name) as server:
+        yield server
+
+
+@contextmanager
+def meterd_on(db: str, processors: Processors, log: Path, *flags: str, name: str = "meterd") -> Iterator[Server]:
+    """As `meterd`, on any database that `--db` takes."""
+    arguments = ("meterd_server", "serve", "--listen", "127.0.0.1:0", "--db", db, *flags)
+    with serving(name, processors, log, *arguments) as server:
         yield server
 
 
