@@ -111,9 +111,7 @@ class Writer:
         # A rejected command writes nothing that could collide: whether it was recorded before has to be asked.
         decision = decide_batch(accounts, {}, commands, now_us, facts)
         rejected = [
-            command
-            for command, outcome in zip(commands, decision.outcomes, strict=True)
-            if type(outcome) is Rejection and may_be_recorded(command)
+            command for command, outcome in zip(commands, decision.outcomes, strict=True) if type(outcome) is Rejection
         ]
         if self._find(held, rejected):
             # A repeated batch: what is a replay changes nothing, so others may be refused, and were recorded as well.
