@@ -17,15 +17,14 @@ from typing import TYPE_CHECKING
 from google.rpc import error_details_pb2, status_pb2
 
 from prove import http2
-from prove.http2 import ACK, END_HEADERS, END_STREAM, Connection, frame, message, request_headers
+from prove.http2 import ACK, END_HEADERS, END_STREAM, frame, message, request_headers
+from prove.open_loop import CONNECTIONS, NOT_ANSWERED, Unblocked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-CONNECTIONS = 16
 STEP_SECONDS = 0.001
 BACKOFF_SECONDS = 0.05
-NOT_ANSWERED = -1
 RESOURCE_EXHAUSTED = 8
 NO_DELAY = -1.0
 TIMEOUT = "10S"
@@ -54,19 +53,14 @@ class Came:
         return sorted(self.took_seconds)[len(self.took_seconds) * 99 // 100]
 
 
-class _Channel(Connection):
-    """A connection that never waits, with the callers who wait for room on it."""
+class _Channel(Unblocked):
+    """A connection with the callers who wait for room on it."""
 
     def __init__(self, address: str) -> None:
-        self.out = bytearray()
         self.waiting: deque[int] = deque()
         self.began: dict[int, tuple[int, float]] = {}
         self._streams_max = 100
         super().__init__(address)
-        self.socket.setblocking(False)
-
-    def send(self, raw: bytes) -> None:
-        self.out += raw
 
     def begin(self, headers: bytes, bodies: Iterator[bytes], now: float) -> None:
         """Send a call of each caller who waits, while there is room; and what the socket takes."""
@@ -77,11 +71,7 @@ class _Channel(Connection):
             self.out += frame(http2.HEADERS, END_HEADERS, self.stream, headers)
             self.out += frame(http2.DATA, END_STREAM, self.stream, raw)
             self.began[self.stream] = (self.waiting.popleft(), now)
-        while self.out:
-            try:
-                del self.out[: self.socket.send(self.out[: 1 << 16])]
-            except BlockingIOError:
-                return
+        self.flush()
 
     def _take(self, kind: int, flags: int, stream: int, payload: bytes) -> None:
         if kind == http2.SETTINGS and not flags & ACK:

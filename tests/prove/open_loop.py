@@ -38,13 +38,11 @@ class Came:
         return self.ended[0] / self.seconds
 
 
-class Caller(Connection):
+class Unblocked(Connection):
     """A connection that never waits: what the socket does not take goes later."""
 
-    def __init__(self, address: str, came: Came) -> None:
+    def __init__(self, address: str) -> None:
         self.out = bytearray()
-        self.began: dict[int, float] = {}
-        self._came = came
         super().__init__(address)
         self.socket.setblocking(False)
 
@@ -59,6 +57,15 @@ class Caller(Connection):
             except BlockingIOError:
                 return
             del self.out[:sent]
+
+
+class Caller(Unblocked):
+    """One who sends calls, whatever becomes of them."""
+
+    def __init__(self, address: str, came: Came) -> None:
+        self.began: dict[int, float] = {}
+        self._came = came
+        super().__init__(address)
 
     def begin(self, headers: bytes, body: bytes) -> bool:
         """Send a call, if there is room for it on its way."""
