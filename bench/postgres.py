@@ -25,7 +25,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 from bench.servers import echo, measure, meterd_on
 from meterd import new_request_id
@@ -47,17 +46,17 @@ class Server:
 
     def __init__(self, programs: Path, folder: Path) -> None:
         self.programs, self.folder = programs, folder
-        self.as_user: dict[str, Any] = {"cwd": "/"}
+        self.as_user: list[str] = []
         if os.geteuid() == 0:  # as which PostgreSQL refuses to run
             nobody = pwd.getpwnam("nobody")
             os.chown(folder, nobody.pw_uid, nobody.pw_gid)
-            self.as_user |= {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+            self.as_user = ["setpriv", f"--reuid={nobody.pw_uid}", f"--regid={nobody.pw_gid}", "--clear-groups"]
         self.url = f"postgresql://postgres@/postgres?host={folder}"
 
     def run(self, program: str, *arguments: str) -> str:
         """Run one of its programs to the end; what it wrote to stdout."""
-        command = [self.programs / program, *arguments]
-        return subprocess.run(command, check=True, capture_output=True, text=True, **self.as_user).stdout
+        command = [*self.as_user, self.programs / program, *arguments]
+        return subprocess.run(command, check=True, capture_output=True, text=True, cwd="/").stdout
 
     def sql(self, statement: str) -> str:
         """The answer to a statement."""
@@ -77,9 +76,18 @@ def running(programs: Path) -> Iterator[Server]:
     server = Server(programs, folder)
     try:
         server.run("initdb", "-D", f"{folder}/data", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C")
-        command = [programs / "postgres", "-D", f"{folder}/data", "-k", folder, "-c", "listen_addresses="]
+        command = [
+            *server.as_user,
+            programs / "postgres",
+            "-D",
+            f"{folder}/data",
+            "-k",
+            folder,
+            "-c",
+            "listen_addresses=",
+        ]
         with (folder / "log").open("w") as log:
-            process = subprocess.Popen(command, stdout=log, stderr=log, **server.as_user)
+            process = subprocess.Popen(command, stdout=log, stderr=log, cwd="/")
         try:
             while subprocess.run([programs / "pg_isready", "-q", "-h", folder], check=False).returncode:
                 if process.poll() is not None:

