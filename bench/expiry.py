@@ -92,7 +92,9 @@ async def expire(server: Server, count: int, made_a_second: int) -> float:
     """Run and print; Check's p99 while they expire, over that before."""
     async with grpc.aio.insecure_channel(server.address) as channel:
         run = Expiry(channel, count, made_a_second)
+        began = time.perf_counter()
         await run.reserve()
+        made_seconds = time.perf_counter() - began
         megabytes = server.resident_megabytes()
         before = await run.checks_ms(run.due_at - 2)
         await asyncio.sleep(max(0.0, run.due_at - time.time()))
@@ -101,7 +103,8 @@ async def expire(server: Server, count: int, made_a_second: int) -> float:
         seconds = time.perf_counter() - began
     p99_before, p99_during = (statistics.quantiles(each, n=100)[98] for each in (before, during))
     print(
-        f"{count:,} reservations expired in {seconds:.0f} s ({count / seconds:,.0f}/s); Check p99 {p99_before:.2f} ms before "
+        f"{count:,} reservations, made in {made_seconds:.0f} s ({count / made_seconds:,.0f}/s), expired in {seconds:.0f} s "
+        f"({count / seconds:,.0f}/s); Check p99 {p99_before:.2f} ms before "
         f"({len(before):,} calls), {p99_during:.2f} ms meanwhile ({len(during):,} calls, {max(during):.1f} ms at most): "
         f"{p99_during / p99_before:.2f} x; resident memory {megabytes:.0f} MB before, {server.resident_megabytes():.0f} MB after"
     )

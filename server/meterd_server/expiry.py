@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
 from meterd_server.errors import Overloaded, StoreUnavailable
@@ -28,7 +29,11 @@ BATCH_MAX = 16
 INTERVAL_SECONDS = 0.5
 """How often it is looked for what is due."""
 
+AHEAD_MAX = 512
+"""How much of what is due is looked up at once: an index is gone through past all that has ended of late, each time anew."""
+
 _LEASE_SECONDS = 5.0
+"""How long the lease is asked for; it is asked for again after half of that."""
 
 _AGAIN_SECONDS = 60.0
 """When an expiry that was refused is tried again: meanwhile there may be room for it."""
@@ -56,6 +61,9 @@ class Sweeper:
         self._ledger = ledger
         self._clock_us = clock_us
         self._holder = holder
+        self._lease_again = 0.0
+        # What was due when it was looked up; what was ended or extended since, the rules leave as it is.
+        self._ahead: deque[Command] = deque()
         # What was refused and is still due, with when to try again, by the clock of `time.monotonic`.
         self._refused: dict[Command, float] = {}
         self._task: asyncio.Task[None] | None = None
@@ -72,9 +80,12 @@ class Sweeper:
 
     async def sweep(self) -> Swept:
         """End what is due, at most `BATCH_MAX`. Raises what the store and the ledger raise."""
-        if not await self._store.lease(self._holder, _LEASE_SECONDS):
+        if not await self._has_lease():
+            self._ahead.clear()
             return Swept()
-        due = await self._due()
+        if not self._ahead:
+            self._ahead.extend(await self._due())
+        due = [self._ahead.popleft() for _ in range(min(BATCH_MAX, len(self._ahead)))]
         if not due:
             return Swept()
         outcomes = await self._ledger.submit_all(due)
@@ -90,14 +101,24 @@ class Sweeper:
             len(due) == BATCH_MAX,
         )
 
+    async def _has_lease(self) -> bool:
+        """Whether it is for this daemon to end what is due, for the next half of a lease at least."""
+        now = time.monotonic()
+        if now < self._lease_again:
+            return True
+        if not await self._store.lease(self._holder, _LEASE_SECONDS):
+            return False
+        self._lease_again = now + _LEASE_SECONDS / 2
+        return True
+
     async def _due(self) -> list[Command]:
-        """What is due, at most `BATCH_MAX`, past what was refused a short while ago: that holds nobody else up."""
-        limit = BATCH_MAX + len(self._refused)
+        """What is due, at most `AHEAD_MAX`, past what was refused a short while ago: that holds nobody else up."""
+        limit = AHEAD_MAX + len(self._refused)
         due = await self._store.due(self._clock_us(), limit)
         if len(due) < limit:
             self._refused = {command: again for command, again in self._refused.items() if command in due}
         now = time.monotonic()
-        return [command for command in due if self._refused.get(command, now) <= now][:BATCH_MAX]
+        return [command for command in due if self._refused.get(command, now) <= now][:AHEAD_MAX]
 
     def _note_refused(self, command: Command, outcome: Rejection) -> None:
         if command not in self._refused and isinstance(command, Expire):

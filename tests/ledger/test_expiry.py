@@ -113,6 +113,27 @@ async def test_many_end_in_small_steps(home):
     assert Swept() == await home.sweeper.sweep()
 
 
+async def test_the_store_is_asked_now_and_then(home, monkeypatch):
+    """The lease is asked for again after half of it, and what is due once for many steps; what ends meanwhile is left as it is."""
+    asked = []
+
+    def counted(name, ask):
+        monkeypatch.setattr(home.store, name, lambda *args: asked.append(name) or ask(*args))
+
+    counted("lease", home.store.lease)
+    counted("due", home.store.due)
+    await home.reserve(3 * BATCH_MAX)
+    home.now_us += 11 * SECOND_US
+    assert Swept(BATCH_MAX, is_more=True) == await home.sweeper.sweep()
+    await home.ledger.submit(Release(f"u{BATCH_MAX}", "c", "r"))
+    assert Swept(BATCH_MAX - 1, is_more=True) == await home.sweeper.sweep()
+    assert ["lease", "due"] == asked
+    later = time.monotonic() + 3
+    monkeypatch.setattr(expiry, "time", SimpleNamespace(monotonic=lambda: later))
+    assert Swept(BATCH_MAX, is_more=True) == await home.sweeper.sweep()
+    assert ["lease", "due", "lease"] == asked
+
+
 async def test_grants_lapse(home):
     """A user's grants whose time is over lapse, each by an entry."""
     for number in range(2):
@@ -176,11 +197,14 @@ async def test_without_the_lease_nothing_is_done(home, monkeypatch):
     async def no_lease(_holder, _seconds):
         return False
 
-    monkeypatch.setattr(home.store, "lease", no_lease)
-    await home.reserve()
+    await home.reserve(BATCH_MAX + 1)
     home.now_us += 11 * SECOND_US
+    assert Swept(BATCH_MAX, is_more=True) == await home.sweeper.sweep()
+    monkeypatch.setattr(home.store, "lease", no_lease)
+    later = time.monotonic() + 3
+    monkeypatch.setattr(expiry, "time", SimpleNamespace(monotonic=lambda: later))
     assert Swept() == await home.sweeper.sweep()
-    assert EntryKind.RESERVATION == (await home.newest()).kind
+    assert EntryKind.RESERVATION == (await home.newest(f"u{BATCH_MAX}")).kind
 
 
 @pytest.mark.parametrize("error", [StoreUnavailable("disk"), RuntimeError("a fault")], ids=str)
