@@ -174,7 +174,8 @@ def _recorded(
 
 
 def _entry_or_balance(response: ChangeResponse | ReservationResponse, name: str) -> Entry | Balance:
-    return entry_from(response.entry) if name == "entry" else balance_from(response.balance)
+    # Both fields have the message's names. Most callers look at one: to make it alone takes half as long as to make them all.
+    return entry_from(response.entry) if name == "entry" else deferred(Balance, response.balance, getattr)
 
 
 def balance_from_answer(response: ledger_pb2.GetBalanceResponse) -> Balance:

@@ -4,7 +4,7 @@ Most callers look at one or two fields of what they get, and making them all wou
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 set_field = object.__setattr__
 """Sets a field of a frozen value that is being made."""
@@ -13,13 +13,13 @@ set_field = object.__setattr__
 class Deferred:
     """The base of a frozen dataclass with slots; a field that is not set is read from the answer, once.
 
-    The answer is kept as bytes of its own: a message would keep the whole batch that it came in.
+    An answer is kept as bytes of its own: as a message it would keep the whole batch that it came in.
     """
 
     __slots__ = ("_answer", "_read")
 
-    _answer: bytes
-    _read: Callable[[bytes, str], object]
+    _answer: object
+    _read: Callable[[Any, str], object]
 
     if not TYPE_CHECKING:  # every name would be an attribute
 
@@ -33,9 +33,10 @@ class Deferred:
 
 
 DeferredT = TypeVar("DeferredT", bound=Deferred)
+AnswerT = TypeVar("AnswerT")
 
 
-def deferred(kind: type[DeferredT], answer: bytes, read: Callable[[bytes, str], object]) -> DeferredT:
+def deferred(kind: type[DeferredT], answer: AnswerT, read: Callable[[AnswerT, str], object]) -> DeferredT:
     """Return a value of a kind whose fields are `read(answer, name)`, but for those that are given by `set_field`."""
     value = kind.__new__(kind)
     set_field(value, "_answer", answer)

@@ -5,9 +5,9 @@ import random
 import threading
 import time
 
-_TAIL_BITS = 74  # all of a UUIDv7 that is not time, version or variant
-_RAND_B_BITS = 62
-_RAND_B_MASK = (1 << _RAND_B_BITS) - 1
+_RAND_A_BITS, _RAND_B_BITS = 12, 62  # the tail: all of a UUIDv7 that is not time, version or variant
+_RAND_A_END, _RAND_B_END = 1 << _RAND_A_BITS, 1 << _RAND_B_BITS
+_VARIANT = 0b10 << _RAND_B_BITS
 
 
 class _Generator:
@@ -20,28 +20,42 @@ class _Generator:
         """Forget the past: a forked child must not go on from its parent's tail, nor wait for a lock nobody holds."""
         self._lock = threading.Lock()
         self._unix_ms = 0
-        self._tail = 0
+        self._rand_a = self._rand_b = 0
+        # All before `_rand_b`, as text: it is the same for nearly every id of a millisecond.
+        self._head = ""
         # What tells processes apart is the tail, from the system: a step within a millisecond may come from a cheaper source.
         self._step_bits = random.Random().getrandbits  # noqa: S311
 
-    def next(self) -> int:
-        """Return the 128 bits of an id that sorts after every id that this process has made, even when the clock is set back."""
+    def next(self) -> str:
+        """Return an id that sorts after every id that this process has made, even when the clock is set back."""
         with self._lock:
             unix_ms = time.time_ns() // 1_000_000
             if unix_ms > self._unix_ms:
-                self._unix_ms, self._tail = unix_ms, _random_bits(_TAIL_BITS)
+                self._begin(unix_ms)
             else:
-                self._tail += 1 + self._step_bits(32)
-                if self._tail >> _TAIL_BITS:
-                    self._unix_ms, self._tail = self._unix_ms + 1, _random_bits(_TAIL_BITS)
-            tail = self._tail
-            return (
-                self._unix_ms << 80
-                | 0x7 << 76
-                | tail >> _RAND_B_BITS << 64
-                | 0b10 << _RAND_B_BITS
-                | tail & _RAND_B_MASK
-            )
+                self._rand_b += 1 + self._step_bits(32)
+                if self._rand_b >= _RAND_B_END:
+                    self._carry()
+            digits = f"{_VARIANT | self._rand_b:x}"
+            return f"{self._head}{digits[:4]}-{digits[4:]}"
+
+    def _begin(self, unix_ms: int) -> None:
+        """Draw a new tail for a millisecond."""
+        self._unix_ms = unix_ms
+        self._rand_a, self._rand_b = divmod(_random_bits(_RAND_A_BITS + _RAND_B_BITS), _RAND_B_END)
+        self._write_head()
+
+    def _carry(self) -> None:
+        """Go on where a step has gone past the last of `_rand_b`; past the last of the tail, in the next millisecond."""
+        self._rand_a += 1
+        self._rand_b -= _RAND_B_END
+        if self._rand_a == _RAND_A_END:
+            self._begin(self._unix_ms + 1)
+        self._write_head()
+
+    def _write_head(self) -> None:
+        digits = f"{self._unix_ms:012x}"
+        self._head = f"{digits[:8]}-{digits[8:]}-7{self._rand_a:03x}-"
 
 
 def _random_bits(count: int) -> int:
@@ -60,6 +74,4 @@ def new_request_id() -> str:
     Safe to call from any thread and after a fork. Make one yourself to store it beside your own record before the call;
     otherwise the client makes one for you.
     """
-    # As str(uuid.UUID(int=...)) writes it, in a quarter of the time.
-    digits = f"{_generator.next():032x}"
-    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+    return _generator.next()

@@ -11,7 +11,7 @@ from meterd.account_types import AccountPolicy, Grant, GrantDraw, Reservation
 
 
 @dataclass(frozen=True, slots=True)
-class Balance:
+class Balance(Deferred):
     """The state of one user's money after the entry `version`."""
 
     user_id: str

@@ -7,6 +7,8 @@ import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
+
 import meterd
 from meterd import _request_id
 
@@ -50,18 +52,24 @@ def test_ids_rise_when_the_clock_goes_back(monkeypatch):
     generator = _request_id._Generator()
     ids = [generator.next() for _ in range(4)]
     assert sorted(set(ids)) == ids
-    assert [5_000, 5_000, 5_000, 6_000] == [each >> 80 for each in ids]
+    assert [5_000, 5_000, 5_000, 6_000] == [uuid.UUID(each).int >> 80 for each in ids]
 
 
-def test_a_full_tail_borrows_from_the_next_millisecond(monkeypatch):
-    """When a millisecond has no larger id left, the next one begins early."""
+@pytest.mark.parametrize(("rand_a", "rand_a_after", "ms_after"), [(7, 8, 5_000), (0xFFF, None, 5_001)])
+def test_a_full_tail(monkeypatch, rand_a, rand_a_after, ms_after):
+    """Where the tail's lower part has no larger number left, the upper goes up; past its last the next millisecond begins early."""
     monkeypatch.setattr(_request_id.time, "time_ns", lambda: 5_000 * 1_000_000)
     generator = _request_id._Generator()
     first = generator.next()
-    generator._tail = (1 << 74) - 1
-    second = generator.next()
-    parsed = uuid.UUID(int=second)
-    assert ([5_000, 5_001], 7, uuid.RFC_4122) == ([first >> 80, second >> 80], parsed.version, parsed.variant)
+    generator._rand_a, generator._rand_b = rand_a, (1 << 62) - 1
+    second, third = uuid.UUID(generator.next()), uuid.UUID(generator.next())
+    assert ([5_000, ms_after], 7, uuid.RFC_4122) == (
+        [uuid.UUID(first).int >> 80, second.int >> 80],
+        second.version,
+        second.variant,
+    )
+    assert second < third
+    assert rand_a_after in (None, second.int >> 64 & 0xFFF)
 
 
 def test_threads_never_share_an_id():
