@@ -11,6 +11,7 @@ from meterd.v1 import account_pb2, metering_pb2
 from meterd_server.model import Account
 from meterd_server.pricing import RateBook, RateCard, Tier
 from meterd_server.rpc import encode, validate
+from meterd_server.rpc.decode import operations_decoder
 from meterd_server.rpc.plain_answers import is_plain, recorded
 from meterd_server.rpc.plain_costs import METERS_MAX, PlainCosts
 from meterd_server.rpc.status import RequestError
@@ -223,6 +224,65 @@ def test_one_after_the_other():
     expected = [*map(command_of, operations)]
     expected[5] = None
     assert expected * 2 == commands
+
+
+def in_message(operations, between=b""):
+    """Return a message of operations, with something between each two."""
+    return between.join(
+        metering_pb2.BatchRequest(operations=[metering_pb2.Operation.FromString(each)]).SerializeToString()
+        for each in operations
+    )
+
+
+@pytest.mark.parametrize(
+    "many", [COMMON[:4], COMMON[4:5] + COMMON[7:9][:1], COMMON[5:6] * 300], ids=["costs", "usages", "300"]
+)
+def test_many_at_once(many):
+    """Costs that are alike are read together, as each would be alone."""
+    text = str(in_message(many), "latin-1")
+    assert [*map(plain, many)] == PlainCosts(SOURCES.prices).read_all(text)
+
+
+@given(st.lists(COSTS.map(lambda fields: cost(**fields)) | st.sampled_from(UNCOMMON + COMMON), min_size=1, max_size=4))
+def test_many_of_any_kind(operations):
+    """What is read together is what each would be read as alone."""
+    alone = [*map(plain, operations)]
+    assert PlainCosts(SOURCES.prices).read_all(str(in_message(operations), "latin-1")) in (None, alone)
+
+
+@pytest.mark.parametrize("common", [COMMON[1], COMMON[4]], ids=["cost", "usage"])
+@pytest.mark.parametrize("between", [b"\x00", b"\n", b"\x12\x02hi", in_message(UNCOMMON[:1])], ids=bytes.hex)
+def test_something_between(common, between):
+    """What is found before and after something else is not read together."""
+    text = str(in_message([common] * 2, between), "latin-1")
+    assert PlainCosts(SOURCES.prices).read_all(text) is None
+
+
+@given(st.lists(COSTS.map(lambda fields: cost(**fields)), max_size=5), st.integers(1, 3))
+def test_a_message_is_divided(operations, size):
+    """So many operations at a time come as they are in the message, if there is nothing else in it."""
+    raw = in_message(operations)
+    parts = [*operations_decoder(metering_pb2.BatchRequest)(raw).parts(size)]
+    assert [*range(0, len(operations), size)] == [first for first, _ in parts]
+    assert raw == b"".join(text.encode("latin-1") for _, text in parts)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (b"\x12\x02hi", b""),
+        (b"", b"\x10\x01"),
+        (b"\x12" + bytes([len(COMMON[0]) + 2]) + b"\n" + bytes([len(COMMON[0])]) + COMMON[0], b""),
+        (b"\n\x80\x00", b""),
+        (b"\n\x81\x80\x01" + bytes(1 << 14), b""),
+    ],
+    ids=["a field", "a number", "an operation in a field", "a long zero", "a long operation"],
+)
+def test_a_message_with_something_else(before, after):
+    """What else is in a message is nobody's operation: nothing of it is read by place then."""
+    raw = before + in_message([COMMON[0]] * 2) + after
+    operations = operations_decoder(metering_pb2.BatchRequest)(raw)
+    assert {""} == {text for _, text in operations.parts(1)}
 
 
 @given(st.integers(-(2**63), MOST))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 MessageT = TypeVar("MessageT", bound=Message)
 
 _LENGTH_DELIMITED = 2
+_SIZE_IN_A_BYTE_MAX = 127
 
 
 class Undecodable(NamedTuple):
@@ -39,10 +40,29 @@ class Operations:
         self._raw = raw
         self._parse = parse
 
+    def parts(self, size: int) -> Iterator[tuple[int, str]]:
+        """Every so many operations: the number of the first, and they as they came, a character a byte.
+
+        The text is empty where something else is in the message, or the sizes are written in an unusual way.
+        """
+        sizes = [*map(len, self.operations)]
+        # Then there is nothing else in the message, and every length is written as protobuf does.
+        is_only_operations = _size(sizes) == len(self._raw)
+        begin = 0
+        for first in range(0, len(sizes), size):
+            end = begin + _size(sizes[first : first + size])
+            yield first, str(self._raw[begin:end], "latin-1") if is_only_operations else ""
+            begin = end
+
     @cached_property
     def message(self) -> Any:  # noqa: ANN401 -- a BatchRequest or a StreamRequest, or Undecodable
         """The message with its operations in the same order; `Undecodable` if there is something wrong in one of them."""
         return self._parse(self._raw)
+
+
+def _size(sizes: list[int]) -> int:
+    """What operations of these sizes take in a message, where none is beyond two bytes' length: longer ones count as if."""
+    return sum(sizes) + 2 * len(sizes) + sum([size > _SIZE_IN_A_BYTE_MAX for size in sizes])
 
 
 def decoder(message_class: type[MessageT]) -> Callable[[bytes], MessageT | Undecodable]:

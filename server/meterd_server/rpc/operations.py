@@ -8,13 +8,13 @@ long.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from google.rpc import status_pb2  # type: ignore[import-untyped, unused-ignore]
 
 from meterd.v1 import metering_pb2
 from meterd_server.errors import Overloaded
-from meterd_server.model import Capture, Check, Extend, RecordCost, RecordFunding, Rejection, Release, Reserve
+from meterd_server.model import Capture, Check, Command, Extend, RecordCost, RecordFunding, Rejection, Release, Reserve
 from meterd_server.rpc import encode, validate
 from meterd_server.rpc.decode import Undecodable
 from meterd_server.rpc.plain_answers import is_plain, recorded
@@ -22,10 +22,10 @@ from meterd_server.rpc.plain_costs import PlainCost, PlainCosts
 from meterd_server.rpc.status import RequestError, Violation, from_exception, from_rejection, invalid_argument
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from meterd_server.ledger import AnyLedger
-    from meterd_server.model import Command, Outcome
+    from meterd_server.model import Outcome
     from meterd_server.rpc.decode import Operations
 
 OPERATIONS_MAX = 10_000
@@ -54,6 +54,14 @@ _WRITE: Mapping[type[Command], tuple[str, Callable[[Any, Any], None]]] = {
 }
 
 
+class _Part(NamedTuple):
+    """Operations that were read in one go: costs that are all in the common form, or anything."""
+
+    costs: Sequence[PlainCost]
+    steps: Sequence[PlainCost | Command | status_pb2.Status]
+    """What the others came to by themselves: those with a status go no further."""
+
+
 class UnreadableError(RequestError):
     """An operation is not a message at all, so nothing is done of what came with it."""
 
@@ -65,24 +73,23 @@ class Work:
         self._operations = operations
         self._ledger = ledger
         self._sources = sources
-        self._plan: list[PlainCost | Command | status_pb2.Status] = []
+        self._plan: list[_Part] = []
         self._answer: asyncio.Future[list[Outcome]] | None = None
 
     async def begin(self) -> None:
         """Queue what can stand, in order. Raises `RequestError` for too many, and what `Ledger.submit_all` raises."""
-        count = len(self._operations.operations)
-        if count > OPERATIONS_MAX:
+        if len(self._operations.operations) > OPERATIONS_MAX:
             raise RequestError(
                 invalid_argument([Violation("operations", f"has more than {OPERATIONS_MAX} operations")])
             )
         if self._ledger.is_full():
             # To check them first would cost as much as carrying out a fifth of them, when there is least to spare.
             raise Overloaded
-        for first in _steps(count):
+        commands: list[Command] = []
+        for first, text in self._operations.parts(_AT_A_TIME):
             if first:
                 await asyncio.sleep(0)
-            self._read(first)
-        commands = _commands(self._plan)
+            self._read(first, text, commands)
         if commands:
             self._answer = self._ledger.submit_all(commands)
 
@@ -90,11 +97,18 @@ class Work:
         """Wait for the ledger; the message with a result for each operation. Raises what `Ledger.submit_all`'s future raises."""
         outcomes = iter(await self._answer if self._answer else ())
         results = _Results()
-        for first in _steps(len(self._plan)):
-            if first:
+        for number, part in enumerate(self._plan):
+            if number:
                 await asyncio.sleep(0)
-            for step in self._plan[first : first + _AT_A_TIME]:
-                results.add(step, outcomes)
+            if part.costs:
+                results.add_costs(part.costs, outcomes)
+            for step in part.steps:
+                if isinstance(step, PlainCost):
+                    results.add_costs((step,), outcomes)
+                elif isinstance(step, status_pb2.Status):
+                    results.add_status(step)
+                else:
+                    results.add(step, next(outcomes))
         return results.message()
 
     def fail(self, error: Exception) -> bytes:
@@ -102,10 +116,22 @@ class Work:
         result = metering_pb2.OperationResult(status=from_exception(error))
         return metering_pb2.BatchResponse(results=[result] * len(self._operations.operations)).SerializeToString()
 
-    def _read(self, first: int) -> None:
-        read = PlainCosts(self._sources.prices).read
+    def _read(self, first: int, text: str, commands: list[Command]) -> None:
+        """Read a part of the operations, and add the commands of those that can stand."""
+        plain = PlainCosts(self._sources.prices)
+        if costs := plain.read_all(text):
+            self._plan.append(_Part(costs, ()))
+            commands += [cost.command for cost in costs]
+            return
+        steps: list[PlainCost | Command | status_pb2.Status] = []
         for place, operation in enumerate(self._operations.operations[first : first + _AT_A_TIME], first):
-            self._plan.append(read(operation) or self._read_message(place))
+            step = plain.read(operation) or self._read_message(place)
+            steps.append(step)
+            if isinstance(step, PlainCost):
+                commands.append(step.command)
+            elif not isinstance(step, status_pb2.Status):
+                commands.append(step)
+        self._plan.append(_Part((), steps))
 
     def _read_message(self, place: int) -> Command | status_pb2.Status:
         message = self._operations.message
@@ -129,25 +155,27 @@ class _Results:
         self._messages = metering_pb2.BatchResponse()
         self._has_messages = False
 
-    def add(self, step: PlainCost | Command | status_pb2.Status, outcomes: Iterator[Outcome]) -> None:
+    def add_costs(self, costs: Iterable[PlainCost], outcomes: Iterator[Outcome]) -> None:
+        """Add the results of the next operations."""
+        for cost, outcome in zip(costs, outcomes):  # noqa: B905 -- there are more outcomes: those of what follows
+            if is_plain(outcome):
+                if self._has_messages:
+                    self._write_messages()
+                self._done.append(recorded(outcome, cost))
+            else:
+                self.add(cost.command, outcome)
+
+    def add(self, command: Command, outcome: Outcome) -> None:
         """Add the result of the next operation."""
-        if isinstance(step, PlainCost):
-            command: Command = step.command
-        elif isinstance(step, status_pb2.Status):
-            self._next().status.CopyFrom(step)
-            return
-        else:
-            command = step
-        outcome = next(outcomes)
-        if isinstance(step, PlainCost) and is_plain(outcome):
-            if self._has_messages:
-                self._write_messages()
-            self._done.append(recorded(outcome, step))
-        elif isinstance(outcome, Rejection):
-            self._next().status.CopyFrom(from_rejection(outcome))
+        if isinstance(outcome, Rejection):
+            self.add_status(from_rejection(outcome))
         else:
             name, fill = _WRITE[type(command)]
             fill(getattr(self._next(), name), outcome)
+
+    def add_status(self, status: status_pb2.Status) -> None:
+        """Add a status as the result of the next operation."""
+        self._next().status.CopyFrom(status)
 
     def message(self) -> bytes:
         """All of them."""
@@ -162,15 +190,3 @@ class _Results:
         self._done.append(str(self._messages.SerializeToString(), "latin-1"))
         self._messages.Clear()
         self._has_messages = False
-
-
-def _commands(plan: Iterable[PlainCost | Command | status_pb2.Status]) -> list[Command]:
-    return [
-        step.command if isinstance(step, PlainCost) else step
-        for step in plan
-        if isinstance(step, PlainCost) or not isinstance(step, status_pb2.Status)
-    ]
-
-
-def _steps(count: int) -> range:
-    return range(0, count, _AT_A_TIME)

@@ -41,6 +41,28 @@ MUTANTS = [
         ("a server that leaves may say SERVING again", "if not self._leaving:", "if True:"),
     ),
     *planted(
+        "rpc/plain_costs.py",
+        ("tests/rpc/test_plain_costs.py",),
+        (
+            "what is between two costs is left out",
+            (
+                '(command, "", "")))\n'
+                "        # What is between two that were found is not among them.\n"
+                "        return costs if read == len(text)"
+            ),
+            '(command, "", "")))\n        return costs if costs',
+        ),
+    ),
+    *planted(
+        "rpc/decode.py",
+        ("tests/rpc/test_plain_costs.py",),
+        (
+            "operations are found where they are hidden in another field",
+            "is_only_operations = _size(sizes) == len(self._raw)",
+            "is_only_operations = True",
+        ),
+    ),
+    *planted(
         "logs.py",
         ("tests/e2e/test_serving.py", "-k", "hangs_up"),
         ("who hangs up is an error in the log", "handler.addFilter(_is_no_hang_up)", "pass"),
