@@ -21,7 +21,7 @@ from meterd_server.model import (
     Reserve,
     Reverse,
 )
-from meterd_server.store.sqlite import SqliteStore
+from store.engines import ENGINES
 
 SECOND_US = 10**6
 
@@ -29,9 +29,9 @@ SECOND_US = 10**6
 class Home:
     """A ledger on a real store with a clock that is set by hand."""
 
-    def __init__(self, path):
+    def __init__(self, store):
         self.now_us = 1_800_000_000 * SECOND_US
-        self.store = SqliteStore(path)
+        self.store = store
         self.ledger = Ledger(self.store, clock_us=lambda: self.now_us)
         self.sweeper = Sweeper(self.store, self.ledger, clock_us=lambda: self.now_us, holder="home")
 
@@ -45,11 +45,11 @@ class Home:
         await self.store.close()
 
     async def reserve(self, count=1, ttl_seconds=10, **more):
-        """Make that many reservations of 1 microcent, a user each."""
+        """Make that many reservations of 1 microcent, a user each, which come due in the order of their numbers."""
         for number in range(count):
             await self.ledger.submit(RecordFunding(f"u{number}", "f", 1))
         await self.ledger.submit_all(
-            [Reserve(f"u{number}", "r", 1, ttl_seconds * SECOND_US, **more) for number in range(count)]
+            [Reserve(f"u{number}", "r", 1, ttl_seconds * SECOND_US + number, **more) for number in range(count)]
         )
 
     async def newest(self, user_id="u0"):
@@ -58,10 +58,16 @@ class Home:
         return (await self.ledger.entries(user_id, **options))[0]
 
 
+@pytest.fixture(params=[engine for engine in ENGINES if engine.survives_reopening], ids=lambda engine: engine.name)
+def engine(request):
+    """Each engine that keeps what it is given."""
+    return request.param
+
+
 @pytest.fixture
-async def home(tmp_path):
-    """Open a ledger on a file."""
-    async with Home(str(tmp_path / "ledger.sqlite3")) as home:
+async def home(engine, tmp_path):
+    """Open a ledger on a store of the engine."""
+    async with Home(engine.make(tmp_path)) as home:
         yield home
 
 
@@ -180,12 +186,11 @@ async def test_a_clock_that_jumps(home, years):
     assert last.record_time_us > before.record_time_us
 
 
-async def test_a_restart_in_between(tmp_path):
+async def test_a_restart_in_between(engine, tmp_path):
     """What was reserved before a restart expires after it."""
-    path = str(tmp_path / "ledger.sqlite3")
-    async with Home(path) as home:
+    async with Home(engine.make(tmp_path)) as home:
         await home.reserve(captures_floor=True, floor_microcents=1)
-    async with Home(path) as home:
+    async with Home(engine.make(tmp_path)) as home:
         home.now_us += 11 * SECOND_US
         assert Swept(reservations=1) == await home.sweeper.sweep()
         assert -1 == (await home.newest()).amount_microcents
@@ -228,6 +233,7 @@ async def test_it_survives_a_failing_store(home, monkeypatch, error, caplog):
     assert "unexpected error" in caplog.text or isinstance(error, StoreUnavailable)
 
 
+@pytest.mark.parametrize("engine", ENGINES[:1], indirect=True, ids=["sqlite-file"])
 async def test_it_learns_that_the_store_has_failed(home, monkeypatch):
     """Where nobody calls, a store that failed by itself is reopened all the same."""
     monkeypatch.setattr(expiry, "INTERVAL_SECONDS", 0)
