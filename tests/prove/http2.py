@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = range(10)
@@ -240,3 +240,15 @@ class Connection:
                 self.pongs += 1
             else:
                 self.send(frame(PING, ACK, 0, payload))
+
+
+def take_in(connections: Sequence[Connection], quiet_seconds: float) -> None:
+    """Take in what comes on any of them, until nothing has come for so long."""
+    while True:
+        open_ones = [connection for connection in connections if not connection.closed]
+        ready = select.select([connection.socket for connection in open_ones], [], [], quiet_seconds)[0]
+        if not ready:
+            return
+        for connection in open_ones:
+            if connection.socket in ready:
+                connection.receive(0)

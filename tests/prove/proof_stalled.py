@@ -9,7 +9,7 @@ import time
 import meterd
 from e2e.process import Daemon
 from meterd.v1 import ledger_pb2, metering_pb2
-from prove.http2 import Connection, message
+from prove.http2 import Connection, message, take_in
 from prove.proof_hostile import is_served, memory_mib
 from prove.proofs import Round, proof
 
@@ -124,6 +124,5 @@ def stand_still(address: str, name: str) -> list[Connection]:
         stall(connections[number % CONNECTIONS])
     for connection in connections:
         assert connection.is_heard(), "the daemon neither answers a ping nor hangs up"
-        while connection.receive(QUIET_SECONDS):
-            pass
+    take_in(connections, QUIET_SECONDS)
     return connections
