@@ -10,10 +10,10 @@ import select
 import socket
 import time
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import TYPE_CHECKING, NamedTuple, Self, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = range(10)
@@ -242,13 +242,12 @@ class Connection:
                 self.send(frame(PING, ACK, 0, payload))
 
 
-def take_in(connections: Sequence[Connection], quiet_seconds: float) -> None:
-    """Take in what comes on any of them, until nothing has come for so long."""
-    while True:
-        open_ones = [connection for connection in connections if not connection.closed]
-        ready = select.select([connection.socket for connection in open_ones], [], [], quiet_seconds)[0]
-        if not ready:
-            return
-        for connection in open_ones:
-            if connection.socket in ready:
-                connection.receive(0)
+ConnectionT = TypeVar("ConnectionT", bound=Connection)
+
+
+def receive_any(connections: Sequence[ConnectionT], seconds: float) -> Iterator[ConnectionT]:
+    """Take in what has come on any of them, waiting at most so long for the first of it: those where anything had."""
+    by_socket = {connection.socket: connection for connection in connections if not connection.closed}
+    for ready in select.select([*by_socket], [], [], seconds)[0]:
+        by_socket[ready].receive(0)
+        yield by_socket[ready]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import heapq
 import random
-import select
 import time
 from collections import Counter, deque
 from dataclasses import dataclass, field
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING
 from google.rpc import error_details_pb2, status_pb2
 
 from prove import http2
-from prove.http2 import ACK, END_HEADERS, END_STREAM, frame, message, request_headers
+from prove.http2 import ACK, END_HEADERS, END_STREAM, frame, message, receive_any, request_headers
 from prove.open_loop import CONNECTIONS, NOT_ANSWERED, Unblocked
 
 if TYPE_CHECKING:
@@ -97,9 +96,7 @@ def run(
             channels[caller % CONNECTIONS].waiting.append(caller)
         for channel in channels:
             channel.begin(headers, bodies, now)
-        for sock in select.select([channel.socket for channel in channels], [], [], STEP_SECONDS)[0]:
-            channel = next(each for each in channels if each.socket is sock)
-            channel.receive(0)
+        for channel in receive_any(channels, STEP_SECONDS):
             assert not channel.closed, "the daemon has hung up"
             now = time.perf_counter()
             for stream, answer in channel.answers.items():

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import select
 import time
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from prove import http2
-from prove.http2 import END_HEADERS, Connection, frame, message, request_headers
+from prove.http2 import END_HEADERS, Connection, frame, message, receive_any, request_headers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -117,11 +116,8 @@ def run(
             break
         for caller in callers:
             caller.flush()
-        readable = select.select([caller.socket for caller in callers], [], [], STEP_SECONDS)[0]
-        for caller in callers:
-            if caller.socket in readable:
-                caller.receive(0)
-                caller.count()
+        for caller in receive_any(callers, STEP_SECONDS):
+            caller.count()
         if now > next_look:
             each()
             next_look = now + 0.1

@@ -9,7 +9,7 @@ import time
 import meterd
 from e2e.process import Daemon
 from meterd.v1 import ledger_pb2, metering_pb2
-from prove.http2 import Connection, message, take_in
+from prove.http2 import Connection, message, receive_any
 from prove.proof_hostile import is_served, memory_mib
 from prove.proofs import Round, proof
 
@@ -124,5 +124,6 @@ def stand_still(address: str, name: str) -> list[Connection]:
         stall(connections[number % CONNECTIONS])
     for connection in connections:
         assert connection.is_heard(), "the daemon neither answers a ping nor hangs up"
-    take_in(connections, QUIET_SECONDS)
+    while [*receive_any(connections, QUIET_SECONDS)]:
+        pass
     return connections
