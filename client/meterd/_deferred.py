@@ -13,7 +13,7 @@ set_field = object.__setattr__
 class Deferred:
     """The base of a frozen dataclass with slots; a field that is not set is read from the answer, once.
 
-    An answer is kept as bytes of its own: as a message it would keep the whole batch that it came in.
+    An answer that came in a batch is kept as bytes of its own: as a message it would keep the whole batch.
     """
 
     __slots__ = ("_answer", "_read")

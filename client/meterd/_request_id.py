@@ -51,7 +51,8 @@ class _Generator:
         self._rand_b -= _RAND_B_END
         if self._rand_a == _RAND_A_END:
             self._begin(self._unix_ms + 1)
-        self._write_head()
+        else:
+            self._write_head()
 
     def _write_head(self) -> None:
         digits = f"{self._unix_ms:012x}"
