@@ -240,14 +240,14 @@ def in_message(operations, between=b""):
 def test_many_at_once(many):
     """Costs that are alike are read together, as each would be alone."""
     text = str(in_message(many), "latin-1")
-    assert [*map(plain, many)] == PlainCosts(SOURCES.prices).read_all(text)
+    assert [*map(plain, many)] == PlainCosts(SOURCES.prices).read_all(text, len(many))
 
 
 @given(st.lists(COSTS.map(lambda fields: cost(**fields)) | st.sampled_from(UNCOMMON + COMMON), min_size=1, max_size=4))
 def test_many_of_any_kind(operations):
     """What is read together is what each would be read as alone."""
     alone = [*map(plain, operations)]
-    assert PlainCosts(SOURCES.prices).read_all(str(in_message(operations), "latin-1")) in (None, alone)
+    assert PlainCosts(SOURCES.prices).read_all(str(in_message(operations), "latin-1"), len(operations)) in (None, alone)
 
 
 @pytest.mark.parametrize("common", [COMMON[1], COMMON[4]], ids=["cost", "usage"])
@@ -255,7 +255,7 @@ def test_many_of_any_kind(operations):
 def test_something_between(common, between):
     """What is found before and after something else is not read together."""
     text = str(in_message([common] * 2, between), "latin-1")
-    assert PlainCosts(SOURCES.prices).read_all(text) is None
+    assert PlainCosts(SOURCES.prices).read_all(text, 2) is None
 
 
 @given(st.lists(COSTS.map(lambda fields: cost(**fields)), max_size=5), st.integers(1, 3))
@@ -263,7 +263,7 @@ def test_a_message_is_divided(operations, size):
     """So many operations at a time come as they are in the message, if there is nothing else in it."""
     raw = in_message(operations)
     parts = [*operations_decoder(metering_pb2.BatchRequest)(raw).parts(size)]
-    assert [*range(0, len(operations), size)] == [first for first, _ in parts]
+    assert [*range(0, len(operations), size)] == [places.start for places, _ in parts]
     assert raw == b"".join(text.encode("latin-1") for _, text in parts)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
+from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
@@ -40,19 +41,19 @@ class Operations:
         self._raw = raw
         self._parse = parse
 
-    def parts(self, size: int) -> Iterator[tuple[int, str]]:
-        """Every so many operations: the number of the first, and they as they came, a character a byte.
+    def parts(self, size: int) -> Iterator[tuple[range, str]]:
+        """Every so many operations: their places, and they as they came, a character a byte.
 
         The text is empty where something else is in the message, or the sizes are written in an unusual way.
         """
         sizes = [*map(len, self.operations)]
+        places = range(len(sizes))
+        parts = [places[first : first + size] for first in places[::size]]
+        bounds = [*accumulate((_size(sizes[part.start : part.stop]) for part in parts), initial=0)]
         # Then there is nothing else in the message, and every length is written as protobuf does.
-        is_only_operations = _size(sizes) == len(self._raw)
-        begin = 0
-        for first in range(0, len(sizes), size):
-            end = begin + _size(sizes[first : first + size])
-            yield first, str(self._raw[begin:end], "latin-1") if is_only_operations else ""
-            begin = end
+        is_only_operations = bounds[-1] == len(self._raw)
+        for part, (begin, end) in zip(parts, pairwise(bounds), strict=True):
+            yield part, str(self._raw[begin:end], "latin-1") if is_only_operations else ""
 
     @cached_property
     def message(self) -> Any:  # noqa: ANN401 -- a BatchRequest or a StreamRequest, or Undecodable

@@ -86,10 +86,10 @@ class Work:
             # To check them first would cost as much as carrying out a fifth of them, when there is least to spare.
             raise Overloaded
         commands: list[Command] = []
-        for first, text in self._operations.parts(_AT_A_TIME):
-            if first:
+        for places, text in self._operations.parts(_AT_A_TIME):
+            if places.start:
                 await asyncio.sleep(0)
-            self._read(first, text, commands)
+            self._read(places, text, commands)
         if commands:
             self._answer = self._ledger.submit_all(commands)
 
@@ -116,15 +116,15 @@ class Work:
         result = metering_pb2.OperationResult(status=from_exception(error))
         return metering_pb2.BatchResponse(results=[result] * len(self._operations.operations)).SerializeToString()
 
-    def _read(self, first: int, text: str, commands: list[Command]) -> None:
+    def _read(self, places: range, text: str, commands: list[Command]) -> None:
         """Read a part of the operations, and add the commands of those that can stand."""
         plain = PlainCosts(self._sources.prices)
-        if costs := plain.read_all(text):
+        if costs := plain.read_all(text, len(places)):
             self._plan.append(_Part(costs, ()))
             commands += [cost.command for cost in costs]
             return
         steps: list[PlainCost | Command | status_pb2.Status] = []
-        for place, operation in enumerate(self._operations.operations[first : first + _AT_A_TIME], first):
+        for place, operation in zip(places, self._operations.operations[places.start : places.stop], strict=True):
             step = plain.read(operation) or self._read_message(place)
             steps.append(step)
             if isinstance(step, PlainCost):

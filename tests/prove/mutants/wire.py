@@ -48,7 +48,7 @@ MUTANTS = [
             (
                 '(command, "", "")))\n'
                 "        # What is between two that were found is not among them.\n"
-                "        return costs if read == len(text)"
+                "        return costs if read == size"
             ),
             '(command, "", "")))\n        return costs if costs',
         ),
@@ -58,7 +58,7 @@ MUTANTS = [
         ("tests/rpc/test_plain_costs.py",),
         (
             "operations are found where they are hidden in another field",
-            "is_only_operations = _size(sizes) == len(self._raw)",
+            "is_only_operations = bounds[-1] == len(self._raw)",
             "is_only_operations = True",
         ),
     ),
