@@ -8,9 +8,12 @@ from meterd_server.rpc.admission import (
     BELIEVED_SECONDS,
     CALLS_A_LOOK,
     CALLS_UNDER_WAY_MAX,
+    QUIET_SECONDS,
     RETRY_SECONDS_MAX,
     RETRY_SECONDS_MIN,
-    RETURNS_PER_SECOND,
+    RETURNS_HALVE_SECONDS,
+    RETURNS_PER_SECOND_MAX,
+    RETURNS_PER_SECOND_MIN,
     Admission,
 )
 
@@ -99,12 +102,38 @@ def test_streams_that_stand_open_are_no_work(admission, counts):
 def test_those_turned_away_come_back_one_by_one(admission, clock):
     """Each is given a time behind those before, from a short while on, up to a limit; once all are back, it is short again."""
     assert RETRY_SECONDS_MIN == admission.retry_seconds()
-    delays = [admission.retry_seconds() for _ in range(RETURNS_PER_SECOND)]
+    delays = [admission.retry_seconds() for _ in range(RETURNS_PER_SECOND_MAX)]
     assert sorted(delays) == delays
     assert RETRY_SECONDS_MIN + 1 == pytest.approx(delays[-1])
-    assert RETRY_SECONDS_MAX == max(admission.retry_seconds() for _ in range(20 * RETURNS_PER_SECOND))
+    turned_away_at_most = int((RETRY_SECONDS_MAX + 1) * RETURNS_PER_SECOND_MAX)
+    assert RETRY_SECONDS_MAX == max(admission.retry_seconds() for _ in range(turned_away_at_most))
     clock.seconds += RETRY_SECONDS_MAX
     assert RETRY_SECONDS_MIN == admission.retry_seconds()
+
+
+def _seconds_of_returns(admission, calls):
+    first = admission.retry_seconds()
+    return [admission.retry_seconds() for _ in range(calls)][-1] - first
+
+
+@pytest.mark.parametrize(
+    ("halvings", "returns_per_second"), [(1, RETURNS_PER_SECOND_MAX / 2), (20, RETURNS_PER_SECOND_MIN)]
+)
+def test_the_longer_it_lasts_the_fewer_come_back_in_a_second(admission, clock, halvings, returns_per_second):
+    """Half as many after a while, and never fewer than a few."""
+    for _ in range(halvings):
+        admission.retry_seconds()
+        clock.seconds += RETURNS_HALVE_SECONDS
+    assert 60 / returns_per_second == pytest.approx(_seconds_of_returns(admission, 60), abs=0.11)
+
+
+def test_after_a_quiet_while_as_many_come_back_as_at_first(admission, clock):
+    """A second flood is not paid for with what the first one took."""
+    for _ in range(20):
+        admission.retry_seconds()
+        clock.seconds += RETURNS_HALVE_SECONDS
+    clock.seconds += QUIET_SECONDS
+    assert 60 / RETURNS_PER_SECOND_MAX == pytest.approx(_seconds_of_returns(admission, 60), abs=0.11)
 
 
 async def test_one_who_leaves_early_takes_nobody_along(admission):

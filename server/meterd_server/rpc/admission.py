@@ -4,13 +4,15 @@ grpc.aio hands over one call at a time and keeps those behind it to itself: a ha
 each that is read is read too late. What gRPC counts for its own diagnosis (channelz) tells how many there are.
 
 To turn a call away costs about half of what carrying it out does, most of it gRPC's. So it is done as rarely as possible: one who
-is turned away is given a time of their own, behind those given before, so that they come back one by one.
+is turned away is given a time of their own, behind those given before, so that they come back one by one; and the longer it lasts,
+the fewer in a second.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import math
 import random
 import time
 from contextlib import suppress
@@ -36,10 +38,18 @@ COMPARE_SECONDS = 0.25
 SOCKETS_COMPARED_MAX = 16
 
 RETRY_SECONDS_MIN = 0.2
-RETRY_SECONDS_MAX = 10.0
+RETRY_SECONDS_MAX = 30.0
 
-RETURNS_PER_SECOND = 250
-"""How many of those who were turned away are to come back in a second: whatever they do then, it is little beside the others."""
+RETURNS_PER_SECOND_MAX = 500
+"""How many of those who were turned away first are to come back in a second: it may be over by then, and they are to be served."""
+
+RETURNS_PER_SECOND_MIN = 20
+"""To how few that falls while it lasts: whatever they do when they come back, it is little beside the others."""
+
+RETURNS_HALVE_SECONDS = 0.5
+
+QUIET_SECONDS = 1.0
+"""After how long without a call that was turned away it is over."""
 
 TOGETHER_SECONDS = 0.005
 """How long one who is turned away waits for others: answers that leave together cost gRPC a third less."""
@@ -67,6 +77,7 @@ class Admission:
         self._ended_by_grpc = 0
         self._compare_after = 0.0
         self._next_return = 0.0
+        self._overloaded_since = self._overloaded_until = -math.inf
         self._leaving: asyncio.Event | None = None
         self.standing_calls = 0
         """Calls that stay open and are not work by themselves: streams."""
@@ -97,7 +108,12 @@ class Admission:
     def retry_seconds(self) -> float:
         """When the next one who is turned away is to come again, in tenths of a second."""
         now = self._clock()
-        earliest = max(now + RETRY_SECONDS_MIN, self._next_return + 1 / RETURNS_PER_SECOND)
+        if now - self._overloaded_until > QUIET_SECONDS:
+            self._overloaded_since = now
+        self._overloaded_until = now
+        halvings = (now - self._overloaded_since) / RETURNS_HALVE_SECONDS
+        returns_per_second = max(RETURNS_PER_SECOND_MAX / 2**halvings, RETURNS_PER_SECOND_MIN)
+        earliest = max(now + RETRY_SECONDS_MIN, self._next_return + 1 / returns_per_second)
         self._next_return = min(earliest, now + RETRY_SECONDS_MAX)
         return round(self._next_return - now, 1)
 
