@@ -9,6 +9,7 @@ from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from meterd_server.errors import StoreUnavailable
+from meterd_server.rpc.standard import Health
 
 from .house import ADMIN, LEDGER, METERING, TIMEOUT_SECONDS, refused
 
@@ -128,6 +129,29 @@ async def test_after_leaving(house):
     watchers = Watchers(house)
     assert [NOT_SERVING] * len(SERVICES) == await watchers.read()
     assert [grpc.StatusCode.UNAVAILABLE] * len(SERVICES) == await watchers.codes()
+
+
+class _LeavesMeanwhile:
+    """A call's context: the server leaves while the first state is being written."""
+
+    def __init__(self, health):
+        self._health = health
+        self.written = []
+
+    async def write(self, answer):
+        self.written.append(answer.status)
+        if len(self.written) == 1:
+            self._health.leave()
+
+
+async def test_leaving_while_a_state_is_being_told():
+    """A watcher whose SERVING is not written out yet when the server leaves is told NOT_SERVING all the same."""
+    health = Health()
+    health.set("", True)
+    context = _LeavesMeanwhile(health)
+    with pytest.raises(StoreUnavailable):
+        await health.Watch(health_pb2.HealthCheckRequest(), context)
+    assert [SERVING, NOT_SERVING] == context.written
 
 
 @pytest.mark.parametrize("method", ["Health/Check", "Health/List", "Health/Watch", "reflection"])

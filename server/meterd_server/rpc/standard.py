@@ -78,12 +78,13 @@ class Health:
         """How a service is now, and then whenever that changes. Raises `StoreUnavailable` after `leave`."""
         told = None
         while True:
-            changed = self._changed
+            # Taken together: what comes to pass while the caller is being told is told in the next round.
+            changed, leaving = self._changed, self._leaving
             state = self._state(request.service)
             if state != told:
                 await send(context, state)
                 told = state
-            if self._leaving:
+            if leaving:
                 raise StoreUnavailable("the server is stopping")
             if changed is self._changed:
                 await changed.wait()

@@ -36,8 +36,9 @@ MUTANTS = [
     ),
     *planted(
         "rpc/standard.py",
-        ("tests/rpc/test_health.py", "-k", "after_leaving"),
-        ("a Watch holds the stop up", "if self._leaving:\n                raise", "if False:\n                raise"),
+        ("tests/rpc/test_health.py", "-k", "leaving"),
+        ("a Watch holds the stop up", "if leaving:\n", "if False:\n"),
+        ("a Watch ends before it says that the server leaves", "if leaving:\n", "if self._leaving:\n"),
         ("a server that leaves may say SERVING again", "if not self._leaving:", "if True:"),
     ),
     *planted(
