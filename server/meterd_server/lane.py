@@ -11,6 +11,8 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from meterd_server.model import together
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -43,10 +45,22 @@ class Waiter(NamedTuple):
     answer: asyncio.Future[Any]
     alone: bool
 
-    def tell(self, outcomes: list[Outcome]) -> None:
+    def tell(self, outcomes: Sequence[Outcome]) -> None:
         """Answer, unless the caller is gone."""
         if not self.answer.done():
             self.answer.set_result(outcomes[0] if self.alone else outcomes)
+
+
+def tell_all(waiters: Sequence[Waiter], outcomes: Sequence[Outcome]) -> None:
+    """Answer those whose commands were committed together."""
+    if len(waiters) == 1:
+        waiters[0].tell(outcomes)
+        return
+    first = 0
+    for waiter in waiters:
+        end = first + len(waiter.commands)
+        waiter.tell(outcomes[first:end])
+        first = end
 
 
 class Lane:
@@ -136,7 +150,7 @@ class Lane:
     async def _commit_next(self) -> None:
         batch = self._take()
         if batch:
-            commands = batch[0].commands if len(batch) == 1 else [each for waiter in batch for each in waiter.commands]
+            commands = together([waiter.commands for waiter in batch])
             now_us = self._clock_us()
             try:
                 outcomes = self._store.commit_at_once(commands, now_us)
@@ -146,11 +160,7 @@ class Lane:
                 # A cancelled commit must not leave its callers waiting, whoever cancelled it.
                 self._on_failure(batch, error)
                 return
-            first = 0
-            for waiter in batch:
-                end = first + len(waiter.commands)
-                waiter.tell(outcomes[first:end])
-                first = end
+            tell_all(batch, outcomes)
         self._expect_company(len(batch))
 
     def _commit_at_once(self, waiter: Waiter) -> bool:

@@ -30,7 +30,7 @@ class AnyLedger(Protocol):
     def submit(self, command: Command) -> asyncio.Future[Outcome]:
         """See `Ledger.submit`."""
 
-    def submit_all(self, commands: Sequence[Command]) -> asyncio.Future[list[Outcome]]:
+    def submit_all(self, commands: Sequence[Command]) -> asyncio.Future[Sequence[Outcome]]:
         """See `Ledger.submit_all`."""
 
     def is_full(self) -> bool:
@@ -85,7 +85,7 @@ class Ledger:
         """
         return self._lane_for(command).put((command,), alone=True)
 
-    def submit_all(self, commands: Sequence[Command]) -> asyncio.Future[list[Outcome]]:
+    def submit_all(self, commands: Sequence[Command]) -> asyncio.Future[Sequence[Outcome]]:
         """Queue at least one command; the future's result is their outcomes, in order. Else as `submit`.
 
         Commands of one lane stay together: nobody else's come between. If `StoreUnavailable` is raised, some may be recorded.

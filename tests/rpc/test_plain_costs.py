@@ -12,11 +12,11 @@ from meterd_server.model import Account
 from meterd_server.pricing import RateBook, RateCard, Tier
 from meterd_server.rpc import encode, validate
 from meterd_server.rpc.decode import operations_decoder
-from meterd_server.rpc.plain_answers import is_plain, recorded
-from meterd_server.rpc.plain_costs import METERS_MAX, PlainCosts
+from meterd_server.rpc.plain_answers import is_plain, recorded, recorded_all
+from meterd_server.rpc.plain_costs import METERS_MAX, CostReader
 from meterd_server.rpc.status import RequestError
 from meterd_server.rpc.varints import number_of, varint
-from meterd_server.rules import decide_batch
+from meterd_server.rules import decide_batch, decide_costs
 
 METERS = [*(f"meter_{number}" for number in range(METERS_MAX)), "reasoning_tokens", "m" * 64]
 PRICES = {meter: 1_234_567 * number for number, meter in enumerate(METERS)}
@@ -34,6 +34,7 @@ class Prices:
                 RateCard("chat", "", PRICES),
                 RateCard("chat", "large-*", PRICES, per_call_picocents=77, minimum_picocents=5_000_000),
                 RateCard("free", "", free),
+                RateCard('100% "%d"', "", free),
                 RateCard("tiers", "", {"m": 9}, tiers=(tier,)),
             ]
         )
@@ -59,7 +60,8 @@ def usage(service="chat", model="", **quantities):
 
 def plain(raw):
     """Return what is read of an operation's bytes."""
-    return PlainCosts(SOURCES.prices).read(raw)
+    (read,) = CostReader(SOURCES.prices).read_each([raw])
+    return read
 
 
 def command_of(raw):
@@ -85,6 +87,7 @@ COMMON = [
     cost(cost_microcents=10**15),
     cost(cost_microcents=5_000, service="chat"),
     cost(user_id="u" * 32, request_id="r" * 64, cost_microcents=1, service="s" * 16),
+    cost(user_id="u" * 64, request_id="\x22*", cost_microcents=1, service="s" * 64),
     usage(meter_1=0),
     usage(meter_1=5, meter_2=300),
     usage(meter_1=4, reasoning_tokens=3, meter_2=2),
@@ -92,11 +95,16 @@ COMMON = [
     usage(model="large-x", meter_1=5, reasoning_tokens=300),
     usage(**dict.fromkeys(METERS[:METERS_MAX], 20_000)),
     usage("free", **{"m" * 64: 2**40}),
+    usage(model="large-" + "x" * 58, meter_1=5),
+    usage('100% "%d"', meter_1=5),
 ]
+COSTS_ALIKE = COMMON[:5]
 UNCOMMON = [
     b"",
     metering_pb2.Operation(check=metering_pb2.CheckRequest(user_id="ada")).SerializeToString(),
     cost(cost_microcents=1, user_id="ä"),
+    cost(cost_microcents=1, user_id="u" * 65),
+    cost(cost_microcents=1, service="s" * 65),
     cost(cost_microcents=1, request_id=""),
     cost(cost_microcents=0),
     cost(cost_microcents=-1),
@@ -111,7 +119,7 @@ UNCOMMON = [
     usage("tiers", m=6),
     usage(),
 ]
-NAMES = st.text(string.ascii_letters + string.digits + ' "*:#', min_size=1, max_size=34)
+NAMES = st.text(string.ascii_letters + string.digits + ' "*:#', min_size=1, max_size=66)
 NUMBERS = st.sampled_from([0, 1, 127, 128, 16_383, 16_384, 2**21, 2**62, MOST, -1]) | st.integers(0, MOST)
 USAGES = st.builds(
     account_pb2.Usage,
@@ -219,8 +227,7 @@ def test_one_after_the_other():
         usage(unpriced=5),
         usage("free", meter_1=5),
     ]
-    costs = PlainCosts(SOURCES.prices)
-    commands = [read and read.command for read in map(costs.read, operations * 2)]
+    commands = [read and read.command for read in CostReader(SOURCES.prices).read_each(operations * 2)]
     expected = [*map(command_of, operations)]
     expected[5] = None
     assert expected * 2 == commands
@@ -235,27 +242,52 @@ def in_message(operations, between=b""):
 
 
 @pytest.mark.parametrize(
-    "many", [COMMON[:4], COMMON[4:5] + COMMON[7:9][:1], COMMON[5:6] * 300], ids=["costs", "usages", "300"]
+    "many",
+    [
+        COSTS_ALIKE,
+        [usage(meter_1=units) for units in (0, 5, 300, 70_000)],
+        [usage(meter_1=5), usage("free", meter_1=5), usage(model="large-x", meter_1=9), usage(meter_1=70_000)],
+        [usage(meter_1=5, meter_2=300)] * 300,
+    ],
+    ids=["costs", "usages", "prices", "300"],
 )
 def test_many_at_once(many):
     """Costs that are alike are read together, as each would be alone."""
     text = str(in_message(many), "latin-1")
-    assert [*map(plain, many)] == PlainCosts(SOURCES.prices).read_all(text, len(many))
+    assert [*map(plain, many)] == CostReader(SOURCES.prices).read_all(text, len(many)).each()
 
 
 @given(st.lists(COSTS.map(lambda fields: cost(**fields)) | st.sampled_from(UNCOMMON + COMMON), min_size=1, max_size=4))
 def test_many_of_any_kind(operations):
     """What is read together is what each would be read as alone."""
     alone = [*map(plain, operations)]
-    assert PlainCosts(SOURCES.prices).read_all(str(in_message(operations), "latin-1"), len(operations)) in (None, alone)
+    together = CostReader(SOURCES.prices).read_all(str(in_message(operations), "latin-1"), len(operations))
+    assert together is None or alone == together.each()
+    assert alone == CostReader(SOURCES.prices).read_each(operations)
 
 
-@pytest.mark.parametrize("common", [COMMON[1], COMMON[4]], ids=["cost", "usage"])
+@given(
+    st.lists(st.sampled_from(COSTS_ALIKE), min_size=1)
+    | st.lists(st.builds(usage, meter_1=NUMBERS, meter_2=st.integers(0, 20_000)), min_size=1)
+)
+def test_many_are_answered_at_once(many):
+    """The answers to costs that were read together are those to each, one after the other."""
+    many = [raw for number, raw in enumerate(many) if plain(raw) and raw not in many[:number]]
+    text = str(in_message(many), "latin-1")
+    if read := many and CostReader(SOURCES.prices).read_all(text, len(many)):
+        accounts = {user_id: Account(user_id, 5, 1_000, 300, 7, 999_999) for user_id in read.commands.user_ids}
+        decision = decide_costs(accounts, read.commands, 1_700_000_000_123_456)
+        if decision:
+            alone = [*map(recorded, decision.recorded, read.each())]
+            assert "".join(alone) == recorded_all(decision.recorded, read)
+
+
+@pytest.mark.parametrize("common", [COMMON[1], usage(meter_1=0)], ids=["cost", "usage"])
 @pytest.mark.parametrize("between", [b"\x00", b"\n", b"\x12\x02hi", in_message(UNCOMMON[:1])], ids=bytes.hex)
 def test_something_between(common, between):
     """What is found before and after something else is not read together."""
     text = str(in_message([common] * 2, between), "latin-1")
-    assert PlainCosts(SOURCES.prices).read_all(text, 2) is None
+    assert CostReader(SOURCES.prices).read_all(text, 2) is None
 
 
 @given(st.lists(COSTS.map(lambda fields: cost(**fields)), max_size=5), st.integers(1, 3))

@@ -6,14 +6,20 @@ from hypothesis import strategies as st
 
 from meterd_server.model import (
     Capture,
+    CostColumns,
     Extend,
     GrantTerms,
+    PricedColumns,
+    PricedUsage,
+    RateCardKey,
     RecordCost,
     RecordFunding,
     Release,
     Reserve,
     Reverse,
     SetPolicy,
+    Usage,
+    usage_text,
 )
 
 _numbers = count(1)
@@ -85,3 +91,35 @@ def commands(users=("alice", "bob"), request_ids=8, amounts=(0, 1, 5, 100)):
         st.builds(funding, user_id, amount, request_id),
         st.builds(update, user_id, amount, amount, request_id),
     )
+
+
+def in_columns(costs):
+    """Return costs in columns: plain ones, with usage either all or none."""
+    user_ids, request_ids, microcents, services, *_ = zip(*costs, strict=True)
+    columns = CostColumns(user_ids, request_ids, microcents, services)
+    if costs[0].priced:
+        usages, picocents, cards = zip(*(each.priced for each in costs), strict=True)
+        columns.priced = PricedColumns(picocents, [*map(usage_text, usages, cards)])
+    return columns
+
+
+def plain_costs(users=("alice", "bob"), request_ids=8):
+    """Batches of costs and of usages that can go in columns, over few users and ids."""
+    user_id = st.sampled_from(users)
+    request_id = st.integers(1, request_ids).map("r{}".format)
+    units = st.lists(
+        st.tuples(st.sampled_from(["a", "b"]), st.integers(0, 9)), min_size=1, unique_by=lambda pair: pair[0]
+    )
+    usage = st.builds(
+        Usage, st.sampled_from(["chat", 'a "%s"']), st.sampled_from(["", "m"]), units.map(sorted).map(tuple)
+    )
+    picocents = st.sampled_from([0, 1, 999_999, 1_000_000, 10**12 + 1])
+    priced = st.builds(
+        PricedUsage, usage, picocents, st.builds(RateCardKey, st.just(""), st.just("m*"), st.integers(1, 9))
+    )
+    # The card of a usage is its service's.
+    priced = priced.map(lambda each: each._replace(rate_card=each.rate_card._replace(service=each.usage.service)))
+    return st.lists(
+        st.builds(cost, user_id, st.sampled_from([1, 5, 100]), request_id, service=st.sampled_from(["", "chat"])),
+        min_size=1,
+    ) | st.lists(st.builds(cost, user_id, st.just(0), request_id, priced=priced), min_size=1)

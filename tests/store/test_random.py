@@ -8,13 +8,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rules.commands import commands
+from rules.commands import commands, in_columns, plain_costs
 from store.engines import ENGINES
 from store.model import Model, assert_holds, brief
 
 USERS = ("alice", "bob", "carol", "dávid", "eve")
 REOPEN = "close and open"
-STEPS = st.lists(st.lists(commands(USERS, request_ids=12), max_size=12) | st.just(REOPEN), max_size=12)
+STEPS = st.lists(
+    st.lists(commands(USERS, request_ids=12), max_size=12)
+    | plain_costs(USERS, request_ids=12).map(in_columns)
+    | st.just(REOPEN),
+    max_size=12,
+)
 
 
 async def run(engine, place, steps, accounts_max):

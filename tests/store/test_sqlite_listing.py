@@ -2,8 +2,10 @@
 
 import sqlite3
 
+import pytest
+
 from meterd_server.store.sqlite import SqliteStore
-from rules.commands import cost
+from rules.commands import cost, in_columns
 from store.model import NEVER
 
 
@@ -23,12 +25,13 @@ class Meter:
         self.hundreds += 1
 
 
-async def test_a_page_costs_the_same_anywhere(tmp_path):
+@pytest.mark.parametrize("put", [list, in_columns])
+async def test_a_page_costs_the_same_anywhere(tmp_path, put):
     """Listing a few entries in the middle of thousands does not walk through the others."""
     meter = Meter()
     store = SqliteStore(tmp_path / "meterd.sqlite3", connect=meter.connect)
     await store.open()
-    await store.commit([cost("alice", number) for number in range(5000)], 1)
+    await store.commit(put([cost("alice", number) for number in range(5000)]), 1)
 
     async def price(**bounds):
         meter.hundreds = 0

@@ -15,6 +15,7 @@ from meterd_server.model import (
     Capture,
     Check,
     Checked,
+    CostColumns,
     Draw,
     Entry,
     EntryKind,
@@ -28,6 +29,7 @@ from meterd_server.model import (
     PricedUsage,
     RateCardKey,
     RecordCost,
+    RecordedColumns,
     RecordFunding,
     Rejection,
     Release,
@@ -39,8 +41,9 @@ from meterd_server.model import (
     SetPolicy,
     Usage,
 )
-from meterd_server.rules import decide_batch
+from meterd_server.rules import decide_batch, decide_costs
 from meterd_server.workers import frames
+from rules.commands import cost, in_columns, plain_costs
 
 INT64 = st.integers(-(2**63), 2**63 - 1)
 TEXT = st.text(st.characters(codec="utf-8"), max_size=8)
@@ -144,6 +147,27 @@ def test_outcomes_of_the_rules(commands, now_us):
         for outcome in outcomes
     ]
     assert is_new == [all(isinstance(value, int) for value in row) for row in packed]
+
+
+@given(plain_costs(request_ids=10**6).map(lambda costs: [*{each[:2]: each for each in costs}.values()]))
+def test_columns(costs):
+    """Costs in columns arrive in columns, and so does what became of them."""
+    sent = in_columns(costs)
+    arrived = frames.unpack_commands(_sent(frames.pack_commands(sent)))
+    assert (CostColumns, _with_types(costs)) == (type(arrived), _with_types(arrived))
+    outcomes = decide_costs({user_id: Account(user_id) for user_id in ("alice", "bob")}, arrived, 5).recorded
+    answered = frames.unpack_outcomes(sent, _sent(frames.pack_outcomes(arrived, outcomes)))
+    assert (RecordedColumns, _with_types(outcomes)) == (type(answered), _with_types(answered))
+
+
+def test_columns_of_other_costs():
+    """An answer in columns is taken for no other commands than as many costs in columns."""
+    costs = [cost("ada", 1), cost("ada", 2)]
+    outcomes = decide_costs({"ada": Account("ada")}, in_columns(costs), 5).recorded
+    packed = _sent(frames.pack_outcomes(in_columns(costs), outcomes))
+    for commands in (costs, in_columns(costs[:1])):
+        with pytest.raises(ValueError, match="columns of no costs"):
+            frames.unpack_outcomes(commands, packed)
 
 
 @given(ENTRIES)

@@ -31,6 +31,7 @@ from meterd_server.model.commands import (
     Reverse,
     SetPolicy,
 )
+from meterd_server.model.cost_columns import CostColumns, Numbers, PricedColumns, RecordedColumns, together
 from meterd_server.model.entries import (
     Draw,
     Entry,
@@ -51,6 +52,7 @@ from meterd_server.model.outcomes import (
     Outcome,
     Rejection,
 )
+from meterd_server.model.usage_text import usage_of, usage_template, usage_text
 
 __all__ = [
     "ACCOUNT_MICROCENTS_MAX",
@@ -66,6 +68,7 @@ __all__ = [
     "Check",
     "Checked",
     "Command",
+    "CostColumns",
     "Draw",
     "Entry",
     "EntryKind",
@@ -76,13 +79,16 @@ __all__ = [
     "GrantTerms",
     "Labels",
     "Lapse",
+    "Numbers",
     "Outcome",
     "Policy",
+    "PricedColumns",
     "PricedUsage",
     "Quantities",
     "RateCardKey",
     "RecordCost",
     "RecordFunding",
+    "RecordedColumns",
     "Rejection",
     "Release",
     "Reservation",
@@ -92,4 +98,8 @@ __all__ = [
     "Reverse",
     "SetPolicy",
     "Usage",
+    "together",
+    "usage_of",
+    "usage_template",
+    "usage_text",
 ]

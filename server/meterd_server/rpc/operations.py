@@ -8,21 +8,33 @@ long.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from google.rpc import status_pb2  # type: ignore[import-untyped, unused-ignore]
 
 from meterd.v1 import metering_pb2
 from meterd_server.errors import Overloaded
-from meterd_server.model import Capture, Check, Command, Extend, RecordCost, RecordFunding, Rejection, Release, Reserve
+from meterd_server.model import (
+    Capture,
+    Check,
+    Command,
+    Extend,
+    RecordCost,
+    RecordedColumns,
+    RecordFunding,
+    Rejection,
+    Release,
+    Reserve,
+    together,
+)
 from meterd_server.rpc import encode, validate
 from meterd_server.rpc.decode import Undecodable
-from meterd_server.rpc.plain_answers import is_plain, recorded
-from meterd_server.rpc.plain_costs import PlainCost, PlainCosts
+from meterd_server.rpc.plain_answers import is_plain, recorded, recorded_all
+from meterd_server.rpc.plain_costs import CostReader, PlainCost, PlainCosts
 from meterd_server.rpc.status import RequestError, Violation, from_exception, from_rejection, invalid_argument
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from meterd_server.ledger import AnyLedger
     from meterd_server.model import Outcome
@@ -54,12 +66,11 @@ _WRITE: Mapping[type[Command], tuple[str, Callable[[Any, Any], None]]] = {
 }
 
 
-class _Part(NamedTuple):
-    """Operations that were read in one go: costs that are all in the common form, or anything."""
+_Step: TypeAlias = PlainCost | Command | status_pb2.Status
+"""What an operation came to by itself: one with a status goes no further."""
 
-    costs: Sequence[PlainCost]
-    steps: Sequence[PlainCost | Command | status_pb2.Status]
-    """What the others came to by themselves: those with a status go no further."""
+_Part: TypeAlias = PlainCosts | list[_Step]
+"""Operations that were read in one go: costs that are all in the common form, or anything."""
 
 
 class UnreadableError(RequestError):
@@ -74,7 +85,7 @@ class Work:
         self._ledger = ledger
         self._sources = sources
         self._plan: list[_Part] = []
-        self._answer: asyncio.Future[list[Outcome]] | None = None
+        self._answer: asyncio.Future[Sequence[Outcome]] | None = None
 
     async def begin(self) -> None:
         """Queue what can stand, in order. Raises `RequestError` for too many, and what `Ledger.submit_all` raises."""
@@ -85,30 +96,28 @@ class Work:
         if self._ledger.is_full():
             # To check them first would cost as much as carrying out a fifth of them, when there is least to spare.
             raise Overloaded
-        commands: list[Command] = []
+        commands: list[Sequence[Command]] = []
         for places, text in self._operations.parts(_AT_A_TIME):
             if places.start:
                 await asyncio.sleep(0)
-            self._read(places, text, commands)
+            part = self._read(places, text)
+            self._plan.append(part)
+            if of_part := _commands_of(part):
+                commands.append(of_part)
         if commands:
-            self._answer = self._ledger.submit_all(commands)
+            self._answer = self._ledger.submit_all(together(commands))
 
     async def finish(self) -> bytes:
         """Wait for the ledger; the message with a result for each operation. Raises what `Ledger.submit_all`'s future raises."""
-        outcomes = iter(await self._answer if self._answer else ())
+        outcomes = await self._answer if self._answer else ()
         results = _Results()
+        first = 0
         for number, part in enumerate(self._plan):
             if number:
                 await asyncio.sleep(0)
-            if part.costs:
-                results.add_costs(part.costs, outcomes)
-            for step in part.steps:
-                if isinstance(step, PlainCost):
-                    results.add_costs((step,), outcomes)
-                elif isinstance(step, status_pb2.Status):
-                    results.add_status(step)
-                else:
-                    results.add(step, next(outcomes))
+            count = len(_commands_of(part))
+            results.add_part(part, outcomes[first : first + count])
+            first += count
         return results.message()
 
     def fail(self, error: Exception) -> bytes:
@@ -116,22 +125,13 @@ class Work:
         result = metering_pb2.OperationResult(status=from_exception(error))
         return metering_pb2.BatchResponse(results=[result] * len(self._operations.operations)).SerializeToString()
 
-    def _read(self, places: range, text: str, commands: list[Command]) -> None:
-        """Read a part of the operations, and add the commands of those that can stand."""
-        plain = PlainCosts(self._sources.prices)
-        if costs := plain.read_all(text, len(places)):
-            self._plan.append(_Part(costs, ()))
-            commands += [cost.command for cost in costs]
-            return
-        steps: list[PlainCost | Command | status_pb2.Status] = []
-        for place, operation in zip(places, self._operations.operations[places.start : places.stop], strict=True):
-            step = plain.read(operation) or self._read_message(place)
-            steps.append(step)
-            if isinstance(step, PlainCost):
-                commands.append(step.command)
-            elif not isinstance(step, status_pb2.Status):
-                commands.append(step)
-        self._plan.append(_Part((), steps))
+    def _read(self, places: range, text: str) -> _Part:
+        """Read a part of the operations."""
+        reader = CostReader(self._sources.prices)
+        if costs := reader.read_all(text, len(places)):
+            return costs
+        read = reader.read_each(self._operations.operations[places.start : places.stop])
+        return [cost or self._read_message(place) for place, cost in zip(places, read, strict=True)]
 
     def _read_message(self, place: int) -> Command | status_pb2.Status:
         message = self._operations.message
@@ -147,6 +147,16 @@ class Work:
             return error.status
 
 
+def _commands_of(part: _Part) -> Sequence[Command]:
+    if isinstance(part, PlainCosts):
+        return part.commands
+    return [
+        step.command if isinstance(step, PlainCost) else step
+        for step in part
+        if not isinstance(step, status_pb2.Status)
+    ]
+
+
 class _Results:
     """Results on their way into one message, on the wire the same for a Batch as for a Stream."""
 
@@ -155,25 +165,40 @@ class _Results:
         self._messages = metering_pb2.BatchResponse()
         self._has_messages = False
 
-    def add_costs(self, costs: Iterable[PlainCost], outcomes: Iterator[Outcome]) -> None:
-        """Add the results of the next operations."""
-        for cost, outcome in zip(costs, outcomes):  # noqa: B905 -- there are more outcomes: those of what follows
-            if is_plain(outcome):
-                if self._has_messages:
-                    self._write_messages()
-                self._done.append(recorded(outcome, cost))
+    def add_part(self, part: _Part, outcomes: Sequence[Outcome]) -> None:
+        """Add the results of the next operations; `outcomes` are those of their commands."""
+        if isinstance(part, PlainCosts) and isinstance(outcomes, RecordedColumns):
+            self._add_text(recorded_all(outcomes, part))
+            return
+        left = iter(outcomes)
+        for step in part.each() if isinstance(part, PlainCosts) else part:
+            if isinstance(step, PlainCost):
+                self._add_cost(step, next(left))
+            elif isinstance(step, status_pb2.Status):
+                self._add_status(step)
             else:
-                self.add(cost.command, outcome)
+                self._add(step, next(left))
 
-    def add(self, command: Command, outcome: Outcome) -> None:
+    def _add_cost(self, cost: PlainCost, outcome: Outcome) -> None:
+        if is_plain(outcome):
+            self._add_text(recorded(outcome, cost))
+        else:
+            self._add(cost.command, outcome)
+
+    def _add_text(self, text: str) -> None:
+        if self._has_messages:
+            self._write_messages()
+        self._done.append(text)
+
+    def _add(self, command: Command, outcome: Outcome) -> None:
         """Add the result of the next operation."""
         if isinstance(outcome, Rejection):
-            self.add_status(from_rejection(outcome))
+            self._add_status(from_rejection(outcome))
         else:
             name, fill = _WRITE[type(command)]
             fill(getattr(self._next(), name), outcome)
 
-    def add_status(self, status: status_pb2.Status) -> None:
+    def _add_status(self, status: status_pb2.Status) -> None:
         """Add a status as the result of the next operation."""
         self._next().status.CopyFrom(status)
 

@@ -2,61 +2,82 @@
 
 To read a field of a protobuf message, and to make the objects for what is in it, takes longer than deciding the cost. One regular
 expression finds hundreds of costs of the most common form, and takes them apart: short fields of printable ASCII, each once and in
-order, nothing unusual among them. Where it finds anything else in between, or what is not as its lengths say, all of them are left
-to another way; so this refuses nothing.
+order, nothing unusual among them. What it finds stays in columns. The lengths that stand in a cost are held against what they
+measure once for all costs in which they are the same: there are few ways for a cost to be long. Where there is anything else, or
+what is not as its lengths say, it is left to another way; so this refuses nothing.
 """
 
 from __future__ import annotations
 
 import re
 from functools import lru_cache
-from operator import mul
-from typing import TYPE_CHECKING, NamedTuple
+from itertools import chain
+from typing import TYPE_CHECKING, NamedTuple, cast
 
-from meterd_server.model import OPERATION_MICROCENTS_MAX, PricedUsage, RecordCost, Usage
+from meterd_server.model import OPERATION_MICROCENTS_MAX, CostColumns, PricedColumns, usage_template
 from meterd_server.model.flat import made
 from meterd_server.pricing import OPERATION_PICOCENTS_MAX
 from meterd_server.rpc.varints import VARINTS, number_of, varint
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from meterd_server.model import RecordCost
     from meterd_server.prices import Prices
     from meterd_server.pricing import RateCard
+
+    Texts = tuple[str, ...]
+    """The groups of a pattern in one operation, or what one group is in each."""
 
 METERS_MAX = 6
 """How many meters the common form has at most."""
 
-_FORMS_MAX = 4096  # names come from callers: what is remembered about them is bounded
-
 OPERATION_BYTES_MAX = 1_000
 """What is longer is not looked at: no cost in the common form is."""
+
+_REMEMBERED_MAX = 4096  # names come from callers: what is remembered about them is bounded
 
 _RECORD_COST = b"\x12"
 
 # A field is its tag, its length and itself. Where a tag or a length could be a character of the text before it, the length of that
-# text decides.
-_LENGTH = "([\x80-\xff]?[\x01-\x7f])"
-_BEGIN = f"\n{_LENGTH}\x12{_LENGTH}\n([\x01-\x20])([ -~]{{1,32}})\x12([\x01-\x40])([!-~]{{1,64}})"
-_NUMBER = "\x10([\x80-\xff]{0,8}[\x00-\x7f])"
+# text decides. What stands between two texts or numbers that differ from cost to cost is one group.
+_LENGTH = "[\x80-\xff]?[\x01-\x7f]"
+_BEGIN = f"(\n{_LENGTH}\x12{_LENGTH}\n.)([ -~]{{1,64}}+)(\x12.)([!-~]{{1,64}})"
+_NUMBER = "([\x80-\xff]{0,8}+[\x00-\x7f])"
 _METER_TAG = "\x1a"
-_METER = f"{_METER_TAG}[\x00-\x7f]\n.[a-z][^\x10]{{0,63}}"
-_NAMES = f"\n[\x01-\x10][ -~]{{1,16}}(?:\x12[\x01-\x40][ -~]{{1,64}})?{_METER}"
-_costs = re.compile(f"{_BEGIN}\x18([\x80-\xff]{{0,8}}[\x00-\x7f])(?:[*]([\x01-\x10])([ -~]{{1,16}}))?", re.DOTALL)
+_METER = f"{_METER_TAG}.\n.[a-z][^\x10]{{0,63}}+\x10"
+_NAMES = f"{_LENGTH}\n.[ -~]{{1,64}}+(?:\x12.[ -~]{{1,64}}+)?{_METER}"
+_costs = re.compile(f"{_BEGIN}\x18{_NUMBER}((?:[*].[ -~]{{1,64}}+)?)", re.DOTALL)
 _usages = {
-    meters: re.compile(
-        f'{_BEGIN}"({_LENGTH}({_NAMES}){_NUMBER}' + f"({_METER}){_NUMBER}" * (meters - 1) + ")", re.DOTALL
-    )
+    meters: re.compile(f'{_BEGIN}"(({_NAMES}){_NUMBER}' + f"({_METER}){_NUMBER}" * (meters - 1) + ")", re.DOTALL)
     for meters in range(1, METERS_MAX + 1)
 }
-"""By the number of meters."""
-_names_parts = re.compile("\n(.)([ -~]+)(?:\x12(.)([ -~]+))?(\x1a..*)", re.DOTALL).fullmatch
+"""By the number of meters. The fifth group is the whole usage, with those of its names and numbers in it."""
+_names_parts = re.compile(f"({_LENGTH})\n(.)([ -~]+)(?:\x12(.)([ -~]+))?({_METER})", re.DOTALL).fullmatch
+
+_COST_GROUPS = 6
+_USAGE_GROUPS = 5
+"""The groups that are in no other. In every pattern, one character beside them is in none."""
 
 
 class PlainCost(NamedTuple):
-    """A cost in the common form, and what the message of its entry will say of usage: as fields that are ready, or not at all."""
+    """A cost in the common form, and what the message of its entry will say of usage: ready, or "" where it is nothing."""
 
     command: RecordCost
     usage: str
     rate_card: str
+
+
+class PlainCosts(NamedTuple):
+    """Many of it, in columns."""
+
+    commands: CostColumns
+    usages: Sequence[str]
+    rate_cards: Sequence[str]
+
+    def each(self) -> list[PlainCost]:
+        """They, one by one."""
+        return [made(PlainCost, parts) for parts in zip(*self, strict=True)]
 
 
 class _Form(NamedTuple):
@@ -65,172 +86,231 @@ class _Form(NamedTuple):
     service: str
     model: str
     meters: tuple[str, ...]
-    """In the order in which they come."""
-    number_lengths: tuple[int, ...]
-    """How long the text of each number is."""
-    length: int
-    """Of the whole usage, with the length that stands before it."""
-    length_text: str
+    """In the order in which they come, as all that is said of them by place."""
 
 
 class _Rates(NamedTuple):
-    """What usage of one form costs."""
+    """What usage of one form costs, and how it is kept and told."""
 
-    form: _Form
-    is_sorted: bool
-    prices: tuple[int, ...]
     card: RateCard
+    prices: tuple[int, ...]
+    kept_places: tuple[int, ...]
+    """The places of the meters in the order in which they are kept."""
+    template: str
+    """See `usage_template`."""
     card_text: str
 
 
-class PlainCosts:
+class _Priced(NamedTuple):
+    """What usages of one form come to."""
+
+    services: Sequence[str]
+    picocents: Sequence[int]
+    usage_texts: Sequence[str]
+    card_texts: Sequence[str]
+
+
+class CostReader:
     """Reads costs of one message, all as of one moment."""
 
     def __init__(self, prices: Prices) -> None:
         self._book = prices.book
         self._at_us = prices.clock_us()
-        self._rates: dict[tuple[str, ...], _Rates | None] = {}
+        self._rates: dict[_Form, _Rates | None] = {}
 
-    def read(self, operation: bytes) -> PlainCost | None:
-        """The operation's command, if it is a cost in the common form."""
-        if operation[:1] != _RECORD_COST or len(operation) > OPERATION_BYTES_MAX:
-            return None
-        costs = self.read_all(f"\n{VARINTS[len(operation)]}{str(operation, 'latin-1')}", 1)
-        return costs[0] if costs else None
-
-    def read_all(self, text: str, count: int) -> list[PlainCost] | None:
-        """The commands of so many operations, as they stand in a message, if each is a cost in the common form.
+    def read_all(self, text: str, count: int) -> PlainCosts | None:
+        """So many operations, as they stand in a message, if each is a cost in the common form.
 
         Either none of them has usage, or all have as many meters.
         """
-        if found := _find(_costs, text, count):
-            return self._without_usage(found, len(text)) if len(found) == count else None
-        # There are no more meters than tags of meters, and seldom fewer: a length or a number may look like a tag.
-        for meters in range(min(text.count(_METER_TAG) // count, METERS_MAX), 0, -1):
-            if found := _find(_usages[meters], text, count):
-                return self._with_usage(found, len(text)) if len(found) == count else None
-        return None
-
-    def _without_usage(self, found: list[tuple[str, ...]], size: int) -> list[PlainCost] | None:
-        costs = []
-        read = 0
-        for parts in found:
-            outer, inner, user_length, user_id, request_length, request_id, cost_text, service_length, service = parts
-            cost = number_of(cost_text)
-            length = 5 + len(user_id) + len(request_id) + len(cost_text) + (2 + len(service) if service else 0)
-            if (
-                VARINTS[length] != inner
-                or ord(user_length) != len(user_id)
-                or ord(request_length) != len(request_id)
-                or (service and ord(service_length) != len(service))
-                or not 0 < cost <= OPERATION_MICROCENTS_MAX
-            ):
-                return None
-            length += 1 + len(inner)
-            if VARINTS[length] != outer:
-                return None
-            read += 1 + len(outer) + length
-            command = made(RecordCost, (user_id, request_id, cost, service, (), False, None, False, None))
-            costs.append(made(PlainCost, (command, "", "")))
+        pattern = next((each for each in _patterns_for(text, count) if each.match(text)), None)
+        found = pattern.findall(text) if pattern else ()
+        if pattern is None or len(found) != count:
+            return None
+        columns = [*zip(*found, strict=True)]
+        groups = columns[: _COST_GROUPS if pattern is _costs else _USAGE_GROUPS]
         # What is between two that were found is not among them.
-        return costs if read == size else None
+        is_all = sum(map(len, chain.from_iterable(groups))) + count == len(text)
+        return self._read(pattern, columns) if is_all else None
 
-    def _with_usage(self, found: list[tuple[str, ...]], size: int) -> list[PlainCost] | None:
-        costs = []
-        read = 0
-        for parts in found:
-            outer, inner, user_length, user_id, request_length, request_id, whole, usage_length = parts[:8]
-            names = parts[8::2]
-            numbers = parts[9::2]
-            try:
-                rates = self._rates[names]
-            except KeyError:
-                rates = self._rates[names] = self._rates_of(names)
-            if rates is None:
-                return None
-            (service, model, meters, number_lengths, whole_length, length_text), is_sorted, prices, card, card_text = (
-                rates
-            )
-            # As `number_of`, but without a call for what is below 16,384.
-            units = [
-                (
-                    ord(each[0]) & 127 | ord(each[1]) << 7
-                    if len(each) == 2
-                    else ord(each)
-                    if len(each) == 1
-                    else number_of(each)
-                )
-                for each in numbers
-            ]
-            picocents = card.per_call_picocents + sum(map(mul, units, prices))
-            if picocents < card.minimum_picocents:  # noqa: PLR1730 -- max() takes 0.1 µs
-                picocents = card.minimum_picocents
-            length = 5 + len(user_id) + len(request_id) + whole_length
-            if (
-                usage_length != length_text
-                or len(whole) != whole_length
-                or VARINTS[length] != inner
-                or ord(user_length) != len(user_id)
-                or ord(request_length) != len(request_id)
-                or (*map(len, numbers),) != number_lengths
-                or picocents > OPERATION_PICOCENTS_MAX
-            ):
-                return None
-            length += 1 + len(inner)
-            if VARINTS[length] != outer:
-                return None
-            read += 1 + len(outer) + length
-            quantities = zip(meters, units)  # noqa: B905 -- they are as many, and to ask takes as long as to do it
-            usage = made(Usage, (service, model, tuple(quantities if is_sorted else sorted(quantities))))
-            priced = made(PricedUsage, (usage, picocents, card.key))
-            command = made(RecordCost, (user_id, request_id, 0, service, (), False, None, False, priced))
-            # The usage stands in the entry as it came.
-            costs.append(made(PlainCost, (command, f"J{whole}", card_text)))
-        # What is between two that were found is not among them.
-        return costs if read == size else None
+    def read_each(self, operations: Sequence[bytes]) -> list[PlainCost | None]:
+        """Each of these operations, in its place, that is a cost in the common form."""
+        costs: list[PlainCost | None] = [None] * len(operations)
+        alike: dict[re.Pattern[str], dict[int, Texts]] = {}
+        for place, operation in enumerate(operations):
+            if operation[:1] == _RECORD_COST and len(operation) <= OPERATION_BYTES_MAX:
+                text = f"\n{VARINTS[len(operation)]}{str(operation, 'latin-1')}"
+                for pattern in _patterns_for(text, 1):
+                    if match := pattern.fullmatch(text):
+                        alike.setdefault(pattern, {})[place] = match.groups()
+                        break
+        for pattern, found in alike.items():
+            if not self._read_into(costs, pattern, found):
+                # One of them only looks like a cost: then each is read alone.
+                for place, groups in found.items():
+                    self._read_into(costs, pattern, {place: groups})
+        return costs
 
-    def _rates_of(self, names: tuple[str, ...]) -> _Rates | None:
-        form = _form_of(names)
-        card = self._book.card(form.service, form.model, self._at_us) if form else None
-        if form is None or card is None or card.tiers or not card.prices.keys() >= {*form.meters}:
+    def _read_into(
+        self, costs: list[PlainCost | None], pattern: re.Pattern[str], found: Mapping[int, Texts]
+    ) -> PlainCosts | None:
+        read = self._read(pattern, [*zip(*found.values(), strict=True)])
+        for place, cost in zip(found, read.each() if read else (), strict=read is not None):
+            costs[place] = cost
+        return read
+
+    def _read(self, pattern: re.Pattern[str], columns: list[Texts]) -> PlainCosts | None:
+        return _read_costs(columns) if pattern is _costs else self._read_usages(columns)
+
+    def _read_usages(self, columns: list[Texts]) -> PlainCosts | None:
+        heads, user_ids, request_heads, request_ids, usages, *pairs = columns
+        names, numbers = pairs[::2], pairs[1::2]
+        lengths = [map(len, each) for each in numbers]
+        ways = [*zip(heads, map(len, user_ids), request_heads, map(len, request_ids), *names, *lengths, strict=True)]
+        forms = {way: _form_of(*way) for way in {*ways}}
+        kinds = {*forms.values()}
+        is_one_kind = len(kinds) == 1
+        priced = self._price(kinds.pop(), numbers) if is_one_kind else self._price_each(map(forms.get, ways), numbers)
+        if priced is None:
+            return None
+        services, picocents, usage_texts, card_texts = priced
+        commands = CostColumns(
+            user_ids, request_ids, (0,) * len(user_ids), services, PricedColumns(picocents, usage_texts)
+        )
+        # The usage stands in the entry as it came.
+        return PlainCosts(commands, [f"J{usage}" for usage in usages], card_texts)
+
+    def _price_each(self, forms: Iterable[_Form | None], numbers: list[Texts]) -> _Priced | None:
+        places: dict[_Form | None, list[int]] = {}
+        for place, form in enumerate(forms):
+            places.setdefault(form, []).append(place)
+        rows: dict[int, tuple[str, int, str, str]] = {}
+        for form, where in places.items():
+            priced = self._price(form, [[column[place] for place in where] for column in numbers])
+            if priced is None:
+                return None
+            rows.update(zip(where, zip(*priced, strict=True), strict=True))
+        return _Priced(*zip(*(rows[place] for place in sorted(rows)), strict=True))
+
+    def _price(self, form: _Form | None, numbers: Sequence[Sequence[str]]) -> _Priced | None:
+        """What usages of one form come to; None if it is no form, or they have no price, or too high a one."""
+        if form is None:
+            return None
+        try:
+            rates = self._rates[form]
+        except KeyError:
+            rates = self._rates[form] = self._rates_of(form)
+        if rates is None:
+            return None
+        card, prices, kept_places, template, card_text = rates
+        units = [[*map(number_of, column)] for column in numbers]
+        count = len(units[0])
+        picocents = [card.per_call_picocents] * count
+        for column, price in zip(units, prices, strict=True):
+            picocents = [sum_ + each * price for sum_, each in zip(picocents, column, strict=True)]
+        if card.minimum_picocents:
+            picocents = [max(each, card.minimum_picocents) for each in picocents]
+        if max(picocents) > OPERATION_PICOCENTS_MAX:
+            return None
+        kept = zip(*(units[place] for place in kept_places), strict=True)
+        return _Priced([form.service] * count, picocents, [template % each for each in kept], [card_text] * count)
+
+    def _rates_of(self, form: _Form) -> _Rates | None:
+        """What usage of this form costs; None if that takes more than multiplying and adding up."""
+        service, model, meters = form
+        card = self._book.card(service, model, self._at_us)
+        if card is None or card.tiers or not card.prices.keys() >= {*meters}:
             return None
         key = card.key
         card_text = f"\n{_sized(key.service)}" + (f"\x12{_sized(key.model)}" if key.model else "")
         card_text += f"\x18{varint(key.version)}"
-        prices = tuple(card.prices[meter] for meter in form.meters)
-        is_sorted = [*form.meters] == sorted(form.meters)
-        return _Rates(form, is_sorted, prices, card, f"b{_sized(card_text)}")
+        kept_places = sorted(range(len(meters)), key=meters.__getitem__)
+        return _Rates(
+            card,
+            tuple(card.prices[meter] for meter in meters),
+            tuple(kept_places),
+            usage_template(service, model, [meters[place] for place in kept_places], key),
+            f"b{_sized(card_text)}",
+        )
 
 
-@lru_cache(_FORMS_MAX)
-def _form_of(names: tuple[str, ...]) -> _Form | None:
-    """The form of a usage whose text is `names` with a number after each; None if its lengths say something else."""
-    first = _names_parts(names[0])
-    if first is None:
+def _patterns_for(text: str, count: int) -> Iterator[re.Pattern[str]]:
+    """What so many operations may be, most common first."""
+    yield _costs
+    # There are no more meters than tags of meters, and seldom fewer: a length or a number may look like a tag.
+    for meters in range(min(text.count(_METER_TAG) // count, METERS_MAX), 0, -1):
+        yield _usages[meters]
+
+
+def _read_costs(columns: list[Texts]) -> PlainCosts | None:
+    heads, user_ids, request_heads, request_ids, cost_texts, service_fields = columns
+    count = len(heads)
+    ways = {
+        *zip(
+            heads,
+            map(len, user_ids),
+            request_heads,
+            map(len, request_ids),
+            map(len, cost_texts),
+            service_fields,
+            strict=True,
+        )
+    }
+    names = {_service_of(*way) for way in ways}
+    costs = [*map(number_of, cost_texts)]
+    if None in names or min(costs) <= 0 or max(costs) > OPERATION_MICROCENTS_MAX:
         return None
-    service_length, service, model_length, model, first_meter = first.groups("")
-    entries = [first_meter, *names[1:]]
-    meters = tuple(entry[4:] for entry in entries)
-    # The length of an entry counts all after itself: tag, length and name of the meter, and tag and number of the units.
-    number_lengths = tuple(ord(entry[1]) - len(entry) + 1 for entry in entries)
+    services = [name or "" for name in names] * count if len(names) == 1 else [field[2:] for field in service_fields]
+    return PlainCosts(CostColumns(user_ids, request_ids, costs, services), ("",) * count, ("",) * count)
+
+
+@lru_cache(_REMEMBERED_MAX)
+def _service_of(  # noqa: PLR0917 -- what columns have in one place
+    head: str, user_length: int, request_head: str, request_length: int, cost_length: int, service_field: str
+) -> str | None:
+    """The service of a cost of this form; None if the lengths in it say something else."""
+    service = service_field[2:]
+    rest_length = 1 + cost_length + len(service_field)
+    if service_field and ord(service_field[1]) != len(service):
+        return None
+    return service if _is_begun(head, user_length, request_head, request_length, rest_length) else None
+
+
+@lru_cache(_REMEMBERED_MAX)
+def _form_of(
+    head: str, user_length: int, request_head: str, request_length: int, *names_and_lengths: str | int
+) -> _Form | None:
+    """The form of a usage with these names, and lengths of numbers; None if the lengths in it say something else."""
+    meters_count = len(names_and_lengths) // 2
+    names = cast("Texts", names_and_lengths[:meters_count])
+    number_lengths = cast("tuple[int, ...]", names_and_lengths[meters_count:])
+    parts = _names_parts(names[0])
+    if parts is None:
+        return None
+    usage_length, service_length, service, model_length, model, first_entry = parts.groups("")
+    entries = (first_entry, *names[1:])
+    # Each is its tag and length, tag, length and name of the meter, and the tag of the units.
+    meters = tuple(entry[4:-1] for entry in entries)
+    length = sum(map(len, names)) - len(usage_length) + sum(number_lengths)
     if (
-        ord(service_length) != len(service)
+        usage_length != VARINTS[length]
+        or ord(service_length) != len(service)
         or (model and ord(model_length) != len(model))
         or len({*meters}) != len(meters)
-        or not all(ord(entry[3]) == len(meter) for meter, entry in zip(meters, entries, strict=True))
+        or any(ord(entry[3]) != len(meter) for meter, entry in zip(meters, entries, strict=True))
+        or any(ord(entry[1]) != len(entry) - 2 + each for each, entry in zip(number_lengths, entries, strict=True))
+        or not _is_begun(head, user_length, request_head, request_length, 1 + len(usage_length) + length)
     ):
         return None
-    length = sum(map(len, names)) + len(entries) + sum(number_lengths)
-    length_text = varint(length)
-    return _Form(service, model, meters, number_lengths, len(length_text) + length, length_text)
+    return _Form(service, model, meters)
 
 
-def _find(pattern: re.Pattern[str], text: str, count: int) -> list[tuple[str, ...]]:
-    """The groups of each operation that the pattern finds, where that is what the text begins with."""
-    if count == 1:  # in half the time
-        one = pattern.fullmatch(text)
-        return [one.groups("")] if one else []
-    return pattern.findall(text) if pattern.match(text) else []
+def _is_begun(head: str, user_length: int, request_head: str, request_length: int, rest_length: int) -> bool:
+    """Whether the lengths in the heads are those of what comes after them."""
+    length = 4 + user_length + request_length + rest_length
+    inner = VARINTS[length]
+    outer = VARINTS[1 + len(inner) + length]
+    return head == f"\n{outer}\x12{inner}\n{chr(user_length)}" and request_head == f"\x12{chr(request_length)}"
 
 
 def _sized(text: str) -> str:

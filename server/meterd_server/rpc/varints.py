@@ -5,6 +5,11 @@ Two tables of 14 bits each: one look-up for what most numbers are, two or three 
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 _BITS = 14
 _TABLE = 1 << _BITS
 _REST_OF_SMALL_NEGATIVES = "\xff" * 5 + "\x01"
@@ -22,18 +27,25 @@ def varint(number: int) -> str:
         if number >= -(1 << 2 * _BITS):
             return _GOES_ON[number & _TABLE - 1] + _GOES_ON[number >> _BITS & _TABLE - 1] + _REST_OF_SMALL_NEGATIVES
         number += 1 << 64
-    text = ""
+    if number < _TABLE:
+        return VARINTS[number]
+    text = _GOES_ON[number & _TABLE - 1]
+    number >>= _BITS
     while number >= _TABLE:
         text += _GOES_ON[number & _TABLE - 1]
         number >>= _BITS
     return text + VARINTS[number]
 
 
-def number_of(text: str) -> int:
-    """The number whose text this is, up to 63 bits of it."""
-    if len(text) == 2:
-        return ord(text[0]) & 127 | ord(text[1]) << 7
-    number = 0
-    for character in reversed(text):
-        number = number << 7 | ord(character) & 127
-    return number
+class _Numbers(dict[str, int]):
+    """Each text's number, up to 63 bits of it; the small ones are looked up."""
+
+    def __missing__(self, text: str) -> int:
+        number = 0
+        for character in reversed(text):
+            number = number << 7 | ord(character) & 127
+        return number
+
+
+number_of: Callable[[str], int] = _Numbers({text: number for number, text in enumerate(VARINTS)}).__getitem__
+"""The number whose text this is, up to 63 bits of it."""

@@ -47,14 +47,14 @@ class Store(Protocol):
     async def close(self) -> None:
         """Release everything. Safe to call twice, and after a failure."""
 
-    async def commit(self, commands: Sequence[Command], now_us: int) -> list[Outcome]:
+    async def commit(self, commands: Sequence[Command], now_us: int) -> Sequence[Outcome]:
         """Decide the commands in order and make what they change durable, in one transaction.
 
         Returns an outcome for each, in order, after the commit. Raises `StoreUnavailable` when it is not known whether the
         transaction was written: either all of it was or none.
         """
 
-    def commit_at_once(self, commands: Sequence[Command], now_us: int) -> list[Outcome] | None:
+    def commit_at_once(self, commands: Sequence[Command], now_us: int) -> Sequence[Outcome] | None:
         """`commit` without letting the event loop go on, for an engine that is done in the time that this would take.
 
         None, and nothing done, when the engine would hold the loop up for too long: then `commit` is to be used.

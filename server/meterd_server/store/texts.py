@@ -1,12 +1,11 @@
-"""What entries and accounts hold as JSON text, in every engine: labels, usage, and what most do not have, both ways."""
+"""What entries and accounts hold as JSON text, in every engine: labels, and what most do not have, both ways."""
 
 from __future__ import annotations
 
 import json
-from functools import lru_cache
 from typing import TYPE_CHECKING, TypeVar
 
-from meterd_server.model import AccountMore, EntryMore, RateCardKey, Usage
+from meterd_server.model import AccountMore, EntryMore
 from meterd_server.model.flat import restored
 
 if TYPE_CHECKING:
@@ -25,33 +24,6 @@ def labels_text(labels: Labels) -> str | None:
 def labels_of(text: str | None) -> Labels:
     """What `labels_text` wrote."""
     return tuple(sorted(json.loads(text).items())) if text else ()
-
-
-def usage_text(usage: Usage | None, rate_card: RateCardKey | None) -> str | None:
-    """What an entry says of usage: service, model, quantities, and the model and version of the card. None without usage."""
-    if usage is None or rate_card is None:
-        return None
-    service, model, quantities = usage
-    # A meter has nothing to escape, and the names are few: a third of the time that it takes to encode it all.
-    begin, end = _around_units(service, model, rate_card)
-    units_text = ",".join([f'"{meter}":{units}' for meter, units in quantities])
-    return f"{begin}{units_text}{end}"
-
-
-@lru_cache(1024)
-def _around_units(service: str, model: str, rate_card: RateCardKey) -> tuple[str, str]:
-    return (
-        f"[{_to_json(service)},{_to_json(model)},{{",
-        f"}},{_to_json(rate_card.model)},{rate_card.version}]",
-    )
-
-
-def usage_of(text: str | None) -> tuple[Usage | None, RateCardKey | None]:
-    """Both parts of what `usage_text` wrote."""
-    if text is None:
-        return None, None
-    service, model, quantities, card_model, card_version = json.loads(text)
-    return Usage(service, model, tuple(sorted(quantities.items()))), RateCardKey(service, card_model, card_version)
 
 
 def more_text(more: AccountMore | EntryMore | None) -> str | None:

@@ -15,14 +15,18 @@ from meterd_server.model import (
     Capture,
     Check,
     Checked,
+    CostColumns,
     Entry,
     EntryKind,
     Expire,
     Extend,
     GrantTerms,
     Lapse,
+    Numbers,
+    PricedColumns,
     PricedUsage,
     RecordCost,
+    RecordedColumns,
     RecordFunding,
     Rejection,
     Release,
@@ -38,7 +42,9 @@ if TYPE_CHECKING:
     from meterd_server.model import Command, Outcome
 
     Row = tuple[Any, ...]
-    PackedCommands = tuple[bytes, list[Row]]
+    PackedCommands = tuple[Any, ...]
+    PackedOutcomes = list[Row] | tuple[Any, ...]
+    """Rows, or columns."""
 
 _COMMANDS: tuple[type[Command], ...] = (
     RecordCost,
@@ -61,7 +67,12 @@ _NEW_ENTRY_FIELDS = 8
 
 
 def pack_commands(commands: Sequence[Command]) -> PackedCommands:
-    """What `unpack_commands` takes: a number for each command's type, and its fields."""
+    """What `unpack_commands` takes: a number for each command's type, and its fields; or the columns of costs."""
+    if isinstance(commands, CostColumns):
+        services = commands.services
+        # Marshalled by themselves, a thousand names that are the same take as long as other ones.
+        packed = [services[0]] if services.count(services[0]) == len(services) else services
+        return commands.user_ids, commands.request_ids, commands.costs_microcents, packed, *(commands.priced or ())
     rows: list[Row] = [*map(tuple, commands)]
     for place, row in enumerate(rows):
         if type(row[-1]) in _NOUNS:
@@ -69,8 +80,13 @@ def pack_commands(commands: Sequence[Command]) -> PackedCommands:
     return bytes(map(_NUMBERS.__getitem__, map(type, commands))), rows
 
 
-def unpack_commands(packed: PackedCommands) -> list[Command]:
+def unpack_commands(packed: PackedCommands) -> Sequence[Command]:
     """The commands that were packed."""
+    if not isinstance(packed[0], bytes):
+        user_ids, request_ids, costs, services, *priced = packed
+        if len(services) < len(user_ids):
+            services = [*services] * len(user_ids)
+        return CostColumns(user_ids, request_ids, costs, services, PricedColumns(*priced) if priced else None)
     numbers, rows = packed
     commands: list[Command] = [*map(made, map(_COMMANDS.__getitem__, numbers), rows)]
     for place, row in enumerate(rows):
@@ -81,11 +97,13 @@ def unpack_commands(packed: PackedCommands) -> list[Command]:
     return commands
 
 
-def pack_outcomes(commands: Sequence[Command], outcomes: Sequence[Outcome]) -> list[Row]:
+def pack_outcomes(commands: Sequence[Command], outcomes: Sequence[Outcome]) -> PackedOutcomes:
     """What `unpack_outcomes` takes for the same commands. A new entry goes without what its command says.
 
-    It does if it and the account are plain: what is special goes as it is.
+    It does if it and the account are plain: what is special goes as it is. What is in columns goes in columns.
     """
+    if isinstance(outcomes, RecordedColumns):
+        return outcomes.fingerprint, *outcomes.numbers
     rows: list[Row] = []
     for command, outcome in zip(commands, outcomes, strict=True):
         if (
@@ -113,11 +131,17 @@ def pack_outcomes(commands: Sequence[Command], outcomes: Sequence[Outcome]) -> l
     return rows
 
 
-def unpack_outcomes(commands: Sequence[Command], rows: Sequence[Row]) -> list[Outcome]:
+def unpack_outcomes(commands: Sequence[Command], packed: PackedOutcomes) -> Sequence[Outcome]:
     """The outcomes that were packed for these commands."""
+    if isinstance(packed, tuple):
+        fingerprint, *columns = packed
+        numbers = Numbers(*columns)
+        if not isinstance(commands, CostColumns) or len(commands) != len(numbers.versions):
+            raise ValueError("columns of no costs")
+        return RecordedColumns(commands, fingerprint, numbers)
     return [
         _new_entry(command, row) if len(row) == _NEW_ENTRY_FIELDS else _unpack_outcome(row)
-        for command, row in zip(commands, rows, strict=True)
+        for command, row in zip(commands, packed, strict=True)
     ]
 
 

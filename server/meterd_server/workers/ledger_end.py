@@ -68,7 +68,7 @@ class LedgerEnd:
         else:
             answer.add_done_callback(partial(self._committed, number, commands))
 
-    def _committed(self, number: int, commands: Sequence[Command], answer: asyncio.Future[list[Outcome]]) -> None:
+    def _committed(self, number: int, commands: Sequence[Command], answer: asyncio.Future[Sequence[Outcome]]) -> None:
         try:
             outcomes = answer.result()
         except (Exception, asyncio.CancelledError) as error:

@@ -15,7 +15,9 @@ from meterd_server.lane import (
     GATHER_STEP_SECONDS,
     PROBE_SECONDS,
     Waiter,
+    tell_all,
 )
+from meterd_server.model import together
 from meterd_server.pricing import card_from_json, card_to_json
 from meterd_server.workers.frames import (
     pack_commands,
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 
     from meterd_server.model import Account, Command, Entry, Outcome
     from meterd_server.pricing import RateCard
+    from meterd_server.workers.frames import PackedOutcomes
     from meterd_server.workers.link import Frame
 
     Read = Callable[[Any], None]
@@ -69,7 +72,7 @@ class RemoteLedger:
         """See `Ledger.submit`. Once it is sent, a command is carried through."""
         return self._put((command,), alone=True)
 
-    def submit_all(self, commands: Sequence[Command]) -> asyncio.Future[list[Outcome]]:
+    def submit_all(self, commands: Sequence[Command]) -> asyncio.Future[Sequence[Outcome]]:
         """See `Ledger.submit_all`."""
         return self._put(commands, alone=False)
 
@@ -209,9 +212,9 @@ class RemoteLedger:
 
     def _send_commands(self, waiters: list[Waiter], operations: int) -> None:
         kept = [waiter for waiter in waiters if not waiter.answer.done()]
-        commands = [command for waiter in kept for command in waiter.commands]
-        self._unanswered -= operations - len(commands)
+        self._unanswered -= operations - sum(len(waiter.commands) for waiter in kept)
         if kept:
+            commands = together([waiter.commands for waiter in kept])
             number = self._ask(
                 len(commands),
                 [waiter.answer for waiter in kept],
@@ -229,13 +232,8 @@ class RemoteLedger:
         return number
 
 
-def _read_outcomes(waiters: Sequence[Waiter], commands: Sequence[Command], rows: list[tuple[Any, ...]]) -> None:
-    outcomes = unpack_outcomes(commands, rows)
-    first = 0
-    for waiter in waiters:
-        end = first + len(waiter.commands)
-        waiter.tell(outcomes[first:end])
-        first = end
+def _read_outcomes(waiters: Sequence[Waiter], commands: Sequence[Command], packed: PackedOutcomes) -> None:
+    tell_all(waiters, unpack_outcomes(commands, packed))
 
 
 def _read_accounts(answers: Sequence[asyncio.Future[Account]], rows: list[tuple[Any, ...]]) -> None:

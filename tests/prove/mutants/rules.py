@@ -83,6 +83,21 @@ MUTANTS = [
         ),
     ),
     *planted(
+        "rules/cost_columns.py",
+        ("tests/rules/test_cost_columns.py",),
+        ("a request id comes twice in columns", "if len({*request_ids}) < count and", "if False and"),
+        (
+            "a request id of two users is one request",
+            "if len({*request_ids}) < count and",
+            "if len({*request_ids}) < count or",
+        ),
+        ("columns pass over what more there is to say", "if more is not None:", "if False:"),
+        ("columns forget the residue", "divmod(residue + price, ", "divmod(price, "),
+        ("columns go back in time", "now_us if now_us > record_time_us else record_time_us + 1", "now_us"),
+        ("columns see the old account", "after[user_id] = account = made(", "account = made("),
+        ("columns take an account out of range", "if max(all_spent) > ACCOUNT_MICROCENTS_MAX:", "if False:"),
+    ),
+    *planted(
         "rules/accounts.py",
         _RULES,
         (

@@ -5,7 +5,7 @@ from prove.mutants.planting import planted
 _ON_SQLITE = (
     *(
         f"tests/store/test_{name}.py"
-        for name in ("commit", "reservations", "reversals", "due", "grants", "sqlite_faults")
+        for name in ("commit", "cost_columns", "reservations", "reversals", "due", "grants", "sqlite_faults")
     ),
     *(f"tests/store/test_sqlite_{name}.py" for name in ("crash", "open", "listing")),
     *("-k", "sqlite"),
@@ -43,7 +43,21 @@ MUTANTS = [
             "if version >= known.account.version:",
         ),
         ("some entries are not applied when the file is opened", "(replay_after,)))", "(replay_after + 1,)))"),
-        ("a user's entries lose their chain", "places[user_id] = (account_id, entry_id)", "pass"),
+        (
+            "a user's entries lose their chain",
+            "entry))\n            places[user_id] = (account_id, entry_id)",
+            "entry))",
+        ),
+        (
+            "a user's entries in columns lose their chain",
+            "(previous_entry_id)\n            places[user_id] = (account_id, entry_id)",
+            "(previous_entry_id)",
+        ),
+        (
+            "a retry in columns fails them all",
+            "except sqlite3.IntegrityError:\n            return None",
+            "except sqlite3.DataError:\n            return None",
+        ),
         ("what follows from entries is not written", "if after := consequences(decision.entries):", "if False:"),
         (
             "reservations are not looked up",

@@ -46,13 +46,42 @@ MUTANTS = [
         ("tests/rpc/test_plain_costs.py",),
         (
             "what is between two costs is left out",
-            (
-                '(command, "", "")))\n'
-                "        # What is between two that were found is not among them.\n"
-                "        return costs if read == size"
-            ),
-            '(command, "", "")))\n        return costs if costs',
+            "is_all = sum(map(len, chain.from_iterable(groups))) + count == len(text)",
+            "is_all = True",
         ),
+        (
+            "a cost may be longer than it says",
+            "return service if _is_begun(head, user_length, request_head, request_length, rest_length) else None",
+            "return service",
+        ),
+        ("a usage may be longer than it says", "usage_length != VARINTS[length]", "False"),
+        ("a meter is read beyond its length", "any(ord(entry[3]) != len(meter)", "any(False"),
+        (
+            "of costs that are alike the first says the service",
+            "* count if len(names) == 1 else",
+            "* count if names else",
+        ),
+        (
+            "a price is that of another meter",
+            "tuple(card.prices[meter] for meter in meters)",
+            "tuple(card.prices.values())",
+        ),
+        ("a cost of nothing is read", "min(costs) <= 0", "min(costs) < 0"),
+    ),
+    *planted(
+        "rpc/plain_answers.py",
+        ("tests/rpc/test_plain_costs.py",),
+        (
+            "answers in columns have the charge for an amount",
+            "map(neg, numbers.charges_microcents)",
+            "numbers.charges_microcents",
+        ),
+    ),
+    *planted(
+        "workers/frames.py",
+        ("tests/workers/test_frames.py",),
+        ("all costs of a frame are of one service", "services.count(services[0]) == len(services)", "True"),
+        ("columns are taken for other costs", "len(commands) != len(numbers.versions)", "False"),
     ),
     *planted(
         "rpc/decode.py",
@@ -76,7 +105,6 @@ MUTANTS = [
     *planted(
         "workers/remote.py",
         ("tests/workers",),
-        ("callers of a worker get the first one's outcomes", "        first = end\n", "        pass\n"),
         (
             "what goes to the ledger has no bound",
             "if self._unanswered >= self._unanswered_max:\n            raise Overloaded",

@@ -6,8 +6,18 @@ import re
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from meterd_server.model import Account, AccountMore, Entry, EntryKind, EntryMore, Reservation, ReservationState
-from meterd_server.store.texts import labels_of, labels_text, more_of, more_text, usage_of, usage_text
+from meterd_server.model import (
+    Account,
+    AccountMore,
+    Entry,
+    EntryKind,
+    EntryMore,
+    Reservation,
+    ReservationState,
+    usage_of,
+    usage_text,
+)
+from meterd_server.store.texts import labels_of, labels_text, more_of, more_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -134,7 +134,7 @@ class SqliteStore:
         if self._lock:
             self._lock.release()
 
-    async def commit(self, commands: Sequence[Command], now_us: int) -> list[Outcome]:
+    async def commit(self, commands: Sequence[Command], now_us: int) -> Sequence[Outcome]:
         """See `Store.commit`."""
         connection, writer = self._active()
         try:
@@ -145,7 +145,7 @@ class SqliteStore:
         self._count_pages(len(commands))
         return outcomes
 
-    def commit_at_once(self, commands: Sequence[Command], now_us: int) -> list[Outcome] | None:
+    def commit_at_once(self, commands: Sequence[Command], now_us: int) -> Sequence[Outcome] | None:
         """See `Store.commit_at_once`: beside a busy event loop, a commit on a thread takes four times as long."""
         connection, writer = self._active()
         started = time.monotonic()

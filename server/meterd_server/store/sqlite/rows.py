@@ -7,14 +7,18 @@ has registered an adapter, which takes as long as inserting a third of the row.
 from __future__ import annotations
 
 import re
+from itertools import count, repeat
+from operator import neg
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
-from meterd_server.model import Account, AccountMore, Entry, EntryKind, EntryMore
-from meterd_server.store.texts import labels_of, labels_text, more_of, more_text, usage_of, usage_text
+from meterd_server.model import Account, AccountMore, Entry, EntryKind, EntryMore, usage_of, usage_text
+from meterd_server.store.texts import labels_of, labels_text, more_of, more_text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
+
+    from meterd_server.model import RecordedColumns
 
 PLAIN_ENTRY_COLUMNS = (
     "entry_id, account_id, version, previous_entry_id, kind, amount_microcents, balance_microcents, request_id, fingerprint, "
@@ -32,6 +36,10 @@ PLAIN_ACCOUNT_COLUMNS = (
 
 ACCOUNT_COLUMNS = f"{PLAIN_ACCOUNT_COLUMNS}, more"
 
+_UUID_BYTES = 16
+_UUID_DIGITS = 32
+_UUID_CHARACTERS = 36
+_UUID_DASHES = (8, 13, 18, 23)
 _canonical_uuid = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}").fullmatch
 
 
@@ -45,9 +53,25 @@ class Held(NamedTuple):
 
 def pack_request_id(request_id: str) -> bytearray | str:
     """16 bytes for a UUID in canonical lower-case form, else the text itself: less than half the index for what clients send."""
-    if len(request_id) == 36 and _canonical_uuid(request_id):
+    if len(request_id) == _UUID_CHARACTERS and _canonical_uuid(request_id):
         return bytearray.fromhex(request_id.replace("-", ""))
     return request_id
+
+
+def pack_request_ids(request_ids: Sequence[str]) -> Sequence[bytearray | str]:
+    """What `pack_request_id` makes of each: all at once, if all are UUIDs in canonical form."""
+    text = "".join(request_ids)
+    if [*map(len, request_ids)] == [_UUID_CHARACTERS] * len(request_ids):
+        digits = text.replace("-", "")
+        dashes = {text[place::_UUID_CHARACTERS] for place in _UUID_DASHES}
+        if len(digits) == _UUID_DIGITS * len(request_ids) and dashes == {"-" * len(request_ids)}:
+            try:
+                packed = bytearray.fromhex(digits)
+            except ValueError:
+                packed = bytearray()
+            if packed.hex() == digits:  # in lower case, and without any space
+                return [packed[start : start + _UUID_BYTES] for start in range(0, len(packed), _UUID_BYTES)]
+    return [*map(pack_request_id, request_ids)]
 
 
 def unpack_request_id(packed: bytes | str) -> str:
@@ -91,6 +115,30 @@ def entry_row(entry_id: int, account_id: int, previous_entry_id: int, entry: Ent
     if labels or occur_time_us is not None or more is not None:
         return (*row, usage_text(usage, rate_card), labels_text(labels), occur_time_us, more_text(more))
     return row if usage is None else (*row, usage_text(usage, rate_card))
+
+
+def cost_rows(
+    first_entry_id: int, account_ids: Iterable[int], previous_entry_ids: Iterable[int], recorded: RecordedColumns
+) -> list[tuple[Any, ...]]:
+    """What `entry_row` makes of the entries of costs, whose ids follow each other."""
+    costs, numbers = recorded.costs, recorded.numbers
+    columns: list[Iterable[Any]] = [
+        count(first_entry_id),
+        account_ids,
+        numbers.versions,
+        previous_entry_ids,
+        repeat(int(EntryKind.COST)),
+        map(neg, numbers.charges_microcents),
+        recorded.balances_microcents,
+        pack_request_ids(costs.request_ids),
+        repeat(recorded.fingerprint),
+        [service or None for service in costs.services],
+        numbers.record_times_us,
+        numbers.residues_picocents,
+    ]
+    if costs.priced:
+        columns.append(costs.priced.usage_texts)
+    return [*zip(*columns)]  # noqa: B905 -- some of them may go on for ever
 
 
 def alike(plain_columns: str, columns: str, rows: Sequence[tuple[Any, ...]]) -> tuple[str, Sequence[tuple[Any, ...]]]:

@@ -9,9 +9,9 @@ import json
 import sqlite3
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from meterd_server.model import Account, Rejection
+from meterd_server.model import Account, CostColumns, Rejection
 from meterd_server.model.flat import made
-from meterd_server.rules import NO_FACTS, BatchDecision, apply, decide_batch, may_be_recorded, needs
+from meterd_server.rules import NO_FACTS, BatchDecision, apply, decide_batch, decide_costs, may_be_recorded, needs
 from meterd_server.store.consequences import consequences
 from meterd_server.store.sqlite.consequences import read_facts, statements_for
 from meterd_server.store.sqlite.memory import Accounts
@@ -23,6 +23,7 @@ from meterd_server.store.sqlite.rows import (
     Held,
     account_row,
     alike,
+    cost_rows,
     entry_from_row,
     entry_row,
     held_from_row,
@@ -33,8 +34,8 @@ from meterd_server.store.sqlite.statements import insert
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from meterd_server.model import Command, Entry, Outcome
-    from meterd_server.rules import RequestKey
+    from meterd_server.model import Command, Entry, Outcome, RecordedColumns
+    from meterd_server.rules import CostDecision, RequestKey
     from meterd_server.store.sqlite.statements import Statement
 
 REPLAY_ENTRIES_MAX = 50_000
@@ -99,12 +100,15 @@ class Writer:
         """The accounts that there are, loaded if need be, but not kept in memory: looking at all would push out the busy ones."""
         return self._load(user_ids)
 
-    def commit(self, commands: Sequence[Command], now_us: int) -> list[Outcome]:
+    def commit(self, commands: Sequence[Command], now_us: int) -> Sequence[Outcome]:
         """Decide and write the batch in one transaction; see `Store.commit`."""
+        if isinstance(commands, CostColumns):
+            if outcomes := self._commit_costs(commands, now_us):
+                return outcomes
+            commands = [*commands]
         user_ids = {command.user_id for command in commands}
         held = self._load(user_ids)
-        accounts = {user_id: known.account for user_id, known in held.items()}
-        accounts |= {user_id: Account(user_id) for user_id in user_ids - held.keys()}
+        accounts = _accounts(user_ids, held)
         wanted = needs(commands)
         facts = read_facts(self._connection, wanted, held) if wanted else NO_FACTS
         # Retries are rare, so the batch is first decided as if every request id were new; the unique index tells otherwise.
@@ -124,6 +128,19 @@ class Writer:
             decision = decide_batch(accounts, recorded, commands, now_us, facts)
             self._write(self._plan(decision, held))
         return decision.outcomes
+
+    def _commit_costs(self, costs: CostColumns, now_us: int) -> RecordedColumns | None:
+        """Commit costs in columns; None, and nothing done, if that takes more than adding up, as a retry does."""
+        user_ids = {*costs.user_ids}
+        held = self._load(user_ids)
+        decision = decide_costs(_accounts(user_ids, held), costs, now_us)
+        if decision is None:
+            return None
+        try:
+            self._write(self._plan_costs(decision, held))
+        except sqlite3.IntegrityError:
+            return None
+        return decision.recorded
 
     def import_entries(self, entries: Sequence[Entry], accounts: Mapping[str, Account]) -> None:
         """Write entries as they are, and the accounts after them, in one transaction."""
@@ -167,28 +184,54 @@ class Writer:
         return found
 
     def _plan(self, decision: BatchDecision, held: dict[str, Held]) -> _Plan:
-        first_entry_id = self._last_entry_id + 1
-        plan = _Plan([], [], [], [], {}, first_entry_id)
-        places: dict[str, tuple[int, int]] = {}
-        for user_id in decision.accounts:
-            if known := held.get(user_id):
-                places[user_id] = known[:2]
-            else:
-                places[user_id] = (self._last_account_id + len(plan.new_users) + 1, 0)
-                plan.new_users.append((places[user_id][0], user_id))
+        plan = _Plan([], [], [], [], {}, self._last_entry_id + 1)
+        places = self._places(plan, decision.accounts, held)
         entry_rows = plan.entry_rows
-        for entry_id, entry in enumerate(decision.entries, first_entry_id):
+        for entry_id, entry in enumerate(decision.entries, plan.first_entry_id):
             user_id, version = entry[:2]
             account_id, previous_entry_id = places[user_id]
             entry_rows.append(entry_row(entry_id, account_id, previous_entry_id, entry))
             places[user_id] = (account_id, entry_id)
             if version % MARK_EVERY_VERSIONS == 0:
                 plan.marks.append((account_id, version, entry_id))
-        for user_id, account in decision.accounts.items():
-            plan.after[user_id] = made(Held, (*places[user_id], account))
+        _note_after(plan, decision.accounts, places)
         if after := consequences(decision.entries):
             plan.consequences.extend(statements_for(after, lambda user_id: places[user_id][0]))
         return plan
+
+    def _plan_costs(self, decision: CostDecision, held: dict[str, Held]) -> _Plan:
+        """As `_plan`, for costs in columns."""
+        plan = _Plan([], [], [], [], {}, self._last_entry_id + 1)
+        places = self._places(plan, decision.accounts, held)
+        account_ids: list[int] = []
+        previous_entry_ids: list[int] = []
+        recorded, accounts = decision
+        for entry_id, user_id in enumerate(recorded.costs.user_ids, plan.first_entry_id):
+            account_id, previous_entry_id = places[user_id]
+            account_ids.append(account_id)
+            previous_entry_ids.append(previous_entry_id)
+            places[user_id] = (account_id, entry_id)
+        plan.entry_rows.extend(cost_rows(plan.first_entry_id, account_ids, previous_entry_ids, recorded))
+        plan.marks.extend(
+            (account_id, version, entry_id)
+            for entry_id, (account_id, version) in enumerate(
+                zip(account_ids, recorded.numbers.versions, strict=True), plan.first_entry_id
+            )
+            if version % MARK_EVERY_VERSIONS == 0
+        )
+        _note_after(plan, accounts, places)
+        return plan
+
+    def _places(self, plan: _Plan, user_ids: Iterable[str], held: dict[str, Held]) -> dict[str, tuple[int, int]]:
+        """Each user's account_id and last entry; who is new becomes part of the plan."""
+        places: dict[str, tuple[int, int]] = {}
+        for user_id in user_ids:
+            if known := held.get(user_id):
+                places[user_id] = known[:2]
+            else:
+                places[user_id] = (self._last_account_id + len(plan.new_users) + 1, 0)
+                plan.new_users.append((places[user_id][0], user_id))
+        return places
 
     def _write(self, plan: _Plan) -> None:
         if plan.entry_rows:
@@ -241,3 +284,14 @@ class Writer:
         if held is None:
             raise LookupError("an account ahead of its row is not in memory")
         return held
+
+
+def _accounts(user_ids: set[str], held: Mapping[str, Held]) -> dict[str, Account]:
+    accounts = {user_id: known.account for user_id, known in held.items()}
+    accounts |= {user_id: Account(user_id) for user_id in user_ids - held.keys()}
+    return accounts
+
+
+def _note_after(plan: _Plan, accounts: Mapping[str, Account], places: Mapping[str, tuple[int, int]]) -> None:
+    for user_id, account in accounts.items():
+        plan.after[user_id] = made(Held, (*places[user_id], account))
