@@ -82,9 +82,7 @@ def policy(user_id, request_id=None, **fields):
 
 def commands(users=("alice", "bob"), request_ids=8, amounts=(0, 1, 5, 100)):
     """Commands over few users, ids and amounts, so that replays, reuse, conflicts and refusals are common."""
-    user_id = st.sampled_from(users)
-    request_id = st.integers(1, request_ids).map("r{}".format)
-    amount = st.sampled_from(amounts)
+    user_id, amount, request_id = _few(users, amounts, request_ids)
     return st.one_of(
         st.builds(cost, user_id, amount, request_id, reject_overdraft=st.booleans()),
         st.builds(cost, user_id, amount, request_id, labels=st.just((("model", "x"),))),
@@ -104,22 +102,23 @@ def in_columns(costs):
 
 
 def plain_costs(users=("alice", "bob"), request_ids=8):
-    """Batches of costs and of usages that can go in columns, over few users and ids."""
-    user_id = st.sampled_from(users)
-    request_id = st.integers(1, request_ids).map("r{}".format)
-    units = st.lists(
-        st.tuples(st.sampled_from(["a", "b"]), st.integers(0, 9)), min_size=1, unique_by=lambda pair: pair[0]
-    )
-    usage = st.builds(
-        Usage, st.sampled_from(["chat", 'a "%s"']), st.sampled_from(["", "m"]), units.map(sorted).map(tuple)
-    )
+    """Batches of costs that can go in columns, over few users and ids."""
+    service = st.sampled_from(["", "chat"])
+    return st.lists(st.builds(cost, *_few(users, [1, 5, 100], request_ids), service=service), min_size=1)
+
+
+def plain_usages(users=("alice", "bob"), request_ids=8):
+    """Batches of usages that can go in columns, over few users and ids."""
+    units = st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 9)), min_size=1, unique_by=lambda pair: pair[0])
     picocents = st.sampled_from([0, 1, 999_999, 1_000_000, 10**12 + 1])
     priced = st.builds(
-        PricedUsage, usage, picocents, st.builds(RateCardKey, st.just(""), st.just("m*"), st.integers(1, 9))
+        lambda service, model, quantities, price, version: PricedUsage(
+            Usage(service, model, tuple(sorted(quantities))), price, RateCardKey(service, "m*", version)
+        ),
+        *(st.sampled_from(["chat", 'a "%s"']), st.sampled_from(["", "m"]), units, picocents, st.integers(1, 9)),
     )
-    # The card of a usage is its service's.
-    priced = priced.map(lambda each: each._replace(rate_card=each.rate_card._replace(service=each.usage.service)))
-    return st.lists(
-        st.builds(cost, user_id, st.sampled_from([1, 5, 100]), request_id, service=st.sampled_from(["", "chat"])),
-        min_size=1,
-    ) | st.lists(st.builds(cost, user_id, st.just(0), request_id, priced=priced), min_size=1)
+    return st.lists(st.builds(cost, *_few(users, [0], request_ids), priced=priced), min_size=1)
+
+
+def _few(users, amounts, request_ids):
+    return st.sampled_from(users), st.sampled_from(amounts), st.integers(1, request_ids).map("r{}".format)

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from meterd_server.model import ACCOUNT_MICROCENTS_MAX, Account, AccountMore, RecordCost, together
 from meterd_server.rules import decide_batch, decide_costs
-from rules.commands import cost, funding, in_columns, plain_costs
+from rules.commands import cost, funding, in_columns, plain_costs, plain_usages
 
 NOW = 1_700_000_000_000_000
 USERS = ("alice", "bob")
@@ -20,6 +20,7 @@ ACCOUNTS = st.builds(
     st.sampled_from([0, NOW - 1, NOW, NOW + 5]),
     st.sampled_from([0, 1, 999_999]),
 )
+BATCHES = plain_costs(USERS) | plain_usages(USERS)
 
 
 def distinct(costs):
@@ -33,7 +34,7 @@ def accounts_of(costs, some=()):
     return {each.user_id: named.get(each.user_id) or Account(each.user_id) for each in costs}
 
 
-@given(plain_costs(USERS).map(distinct), st.tuples(ACCOUNTS, ACCOUNTS))
+@given(BATCHES.map(distinct), st.tuples(ACCOUNTS, ACCOUNTS))
 def test_they_come_to_the_same(costs, some):
     """Entries, charges, residues, times and accounts are those of the ordinary way."""
     accounts = accounts_of(costs, [each._replace(user_id=user_id) for user_id, each in zip(USERS, some, strict=True)])
@@ -71,7 +72,7 @@ def test_a_request_id_of_two_users():
     assert 2 == len(decide_costs(accounts_of(costs), in_columns(costs), NOW).recorded)
 
 
-@given(plain_costs(USERS), st.integers(-9, 9), st.integers(-9, 9))
+@given(BATCHES, st.integers(-9, 9), st.integers(-9, 9))
 def test_columns_are_the_commands(costs, start, end):
     """Columns are a sequence of the commands that they stand for, from any place to any other."""
     columns = in_columns(costs)
@@ -80,14 +81,14 @@ def test_columns_are_the_commands(costs, start, end):
     assert costs[start:end] == [*columns[start:end]]
 
 
-@given(plain_costs(USERS).map(distinct), st.integers(-9, 9), st.integers(-9, 9))
+@given(BATCHES.map(distinct), st.integers(-9, 9), st.integers(-9, 9))
 def test_outcomes_from_any_place(costs, start, end):
     """What became of some of the costs is that part of what became of all."""
     recorded = decide_costs(accounts_of(costs), in_columns(costs), NOW).recorded
     assert [*recorded][start:end] == [*recorded[start:end]]
 
 
-@given(st.lists(plain_costs(USERS).map(in_columns) | plain_costs(USERS), min_size=1, max_size=4))
+@given(st.lists(BATCHES.map(in_columns) | BATCHES, min_size=1, max_size=4))
 def test_together(parts):
     """Parts that are put together are their commands in order."""
     assert [each for part in parts for each in part] == [*together(parts)]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from meterd_server.model import Account
 from meterd_server.rules import decide_costs
 from meterd_server.store.sqlite.rows import cost_rows, entry_row, pack_request_id, pack_request_ids, unpack_request_id
-from rules.commands import in_columns, plain_costs
+from rules.commands import in_columns, plain_costs, plain_usages
 
 NOW = 1_700_000_000_000_000
 UUIDS = st.uuids().map(str)
@@ -18,6 +18,9 @@ SPOILED = st.builds(
     UUIDS,
     st.integers(0, 35),
     st.sampled_from(["-", " ", "A", "g", "é", "0", ""]),
+)
+DISTINCT = (plain_costs(request_ids=10**6) | plain_usages(request_ids=10**6)).map(
+    lambda costs: [*{each[:2]: each for each in costs}.values()]
 )
 REQUEST_IDS = UUIDS | SPOILED | UUIDS.map(str.upper) | st.just("-" * 36) | st.text(max_size=40)
 
@@ -34,7 +37,7 @@ def test_request_ids(request_ids):
     assert request_ids == [unpack_request_id(each if isinstance(each, str) else bytes(each)) for each in packed]
 
 
-@given(plain_costs(request_ids=10**6).map(lambda costs: [*{each[:2]: each for each in costs}.values()]))
+@given(DISTINCT)
 def test_costs(costs):
     """The rows of costs are those of their entries."""
     recorded = decide_costs(

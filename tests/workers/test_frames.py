@@ -43,7 +43,7 @@ from meterd_server.model import (
 )
 from meterd_server.rules import decide_batch, decide_costs
 from meterd_server.workers import frames
-from rules.commands import cost, in_columns, plain_costs
+from rules.commands import cost, in_columns, plain_costs, plain_usages
 
 INT64 = st.integers(-(2**63), 2**63 - 1)
 TEXT = st.text(st.characters(codec="utf-8"), max_size=8)
@@ -101,6 +101,9 @@ ENTRIES = st.builds(
     st.none() | CARD_KEYS,
     st.none() | ENTRY_MORES,
 )
+DISTINCT = (plain_costs(request_ids=10**6) | plain_usages(request_ids=10**6)).map(
+    lambda costs: [*{each[:2]: each for each in costs}.values()]
+)
 OUTCOMES = st.one_of(
     st.builds(Applied, ENTRIES, ACCOUNTS, st.just(True)),
     st.builds(Checked, ACCOUNTS, INT64),
@@ -149,7 +152,7 @@ def test_outcomes_of_the_rules(commands, now_us):
     assert is_new == [all(isinstance(value, int) for value in row) for row in packed]
 
 
-@given(plain_costs(request_ids=10**6).map(lambda costs: [*{each[:2]: each for each in costs}.values()]))
+@given(DISTINCT)
 def test_columns(costs):
     """Costs in columns arrive in columns, and so does what became of them."""
     sent = in_columns(costs)
