@@ -8,6 +8,8 @@ import logging
 import sys
 import time
 from datetime import UTC, datetime
+from functools import lru_cache
+from json.encoder import encode_basestring_ascii
 from select import PIPE_BUF
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TextIO
 
@@ -23,8 +25,10 @@ FLUSH_SECONDS = 0.1
 """How long a call's line may wait for others before they are written together."""
 
 
-class _Call(NamedTuple):
-    time_seconds: float
+class Call(NamedTuple):
+    """A finished call."""
+
+    time_us: int
     method: str
     user: str
     code: str
@@ -35,38 +39,55 @@ class CallLog:
     """One line a call at level info, rendered and written many at a time.
 
     Rendering a line in the midst of a call, with nothing of it in the cache, and a write that gives the interpreter away
-    made a call cost a sixth more; a note rendered among a hundred others does not.
+    made a call cost a sixth more; a note rendered among a hundred others does not. `line` renders one, without its end.
     """
 
-    def __init__(self, stream: TextIO, render: Callable[[dict[str, Any]], str]) -> None:
+    def __init__(self, stream: TextIO, line: Callable[[Call], str]) -> None:
         self._stream = stream
-        self._render = render
-        self._noted: list[_Call] = []
+        self._line = line
+        self._noted: list[Call] = []
 
     def note(self, method: str, user: str, code: str, duration_seconds: float) -> None:
         """Note a finished call, from within the event loop; its line is written within FLUSH_SECONDS."""
         if not self._noted:
             asyncio.get_running_loop().call_later(FLUSH_SECONDS, self.flush)
-        self._noted.append(_Call(time.time(), method, user, code, duration_seconds))
+        self._noted.append(Call(time.time_ns() // 1000, method, user, code, duration_seconds))
 
     def flush(self) -> None:
         """Write what is noted."""
         noted, self._noted = self._noted, []
-        for text in _pieces([self._line(call) for call in noted]):
+        for text in _pieces([f"{self._line(call)}\n" for call in noted]):
             self._stream.write(text)
             self._stream.flush()
 
-    def _line(self, call: _Call) -> str:
-        event = {
-            "event": "call",
-            "method": call.method,
-            "user": call.user,
-            "code": call.code,
-            "duration_ms": round(call.duration_seconds * 1000, 3),
-            "level": "info",
-            "timestamp": datetime.fromtimestamp(call.time_seconds, UTC).isoformat(timespec="microseconds"),
-        }
-        return self._render(event) + "\n"
+
+def json_line(call: Call) -> str:
+    """One JSON object: what structlog makes of `event_of`, in a third of the time."""
+    time_us, method, user, code, duration_seconds = call
+    second, microsecond = divmod(time_us, 1_000_000)
+    return (
+        f'{{"event": "call", "method": "{method}", "user": {encode_basestring_ascii(user)}, "code": "{code}", '
+        f'"duration_ms": {duration_seconds * 1000:.3f}, "level": "info", '
+        f'"timestamp": "{_second_text(second)}.{microsecond:06}+00:00"}}'
+    )
+
+
+def event_of(call: Call) -> dict[str, Any]:
+    """The call as structlog takes it."""
+    return {
+        "event": "call",
+        "method": call.method,
+        "user": call.user,
+        "code": call.code,
+        "duration_ms": round(call.duration_seconds * 1000, 3),
+        "level": "info",
+        "timestamp": f"{_second_text(call.time_us // 1_000_000)}.{call.time_us % 1_000_000:06}+00:00",
+    }
+
+
+@lru_cache(4)
+def _second_text(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def _pieces(lines: Sequence[str]) -> Iterator[str]:
@@ -118,4 +139,4 @@ def configure(level: str, style: Literal["auto", "json", "console"]) -> CallLog 
         logging.getLogger(name).setLevel(max(number, logging.INFO))
     if number > logging.INFO:
         return None
-    return CallLog(sys.stderr, lambda event: str(renderer(None, "info", event)))
+    return CallLog(sys.stderr, (lambda call: str(renderer(None, "info", event_of(call)))) if console else json_line)

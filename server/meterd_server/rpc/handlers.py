@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from google.rpc import status_pb2  # type: ignore[import-untyped, unused-ignore]
 
     from meterd_server.rpc.admission import Admission
+    from meterd_server.rpc.poller import Poller
     from meterd_server.rpc.streams import StreamContext
     from meterd_server.rpc.untaken import Size, Untaken
 
@@ -78,6 +79,8 @@ class Limits(NamedTuple):
     """Where answers that may be large are counted."""
     admission: Admission
     """Who decides which unary calls are turned away before anything of them is read."""
+    poller: Poller
+    """Who is told of unary calls that begin and end."""
 
 
 class ServiceHandler(grpc.GenericRpcHandler):
@@ -122,7 +125,7 @@ def _full_name(method: MethodDescriptor) -> str:
 def _handler(method: MethodDescriptor, call: Method, limits: Limits, log_call: LogCall) -> Handler:
     name = _full_name(method)
     decode, serialize = _way_of(method)
-    untaken, admission = limits
+    untaken, admission, poller = limits
     if method.client_streaming:
         behavior = _behavior(name, partial(_staying_open, admission, partial(_converse, call)), log_call)
         return grpc.stream_stream_rpc_method_handler(behavior, decode, serialize)
@@ -130,10 +133,12 @@ def _handler(method: MethodDescriptor, call: Method, limits: Limits, log_call: L
         behavior = _behavior(name, partial(_staying_open, admission, partial(_go_on_answering, call)), log_call)
         return grpc.unary_stream_rpc_method_handler(behavior, decode, serialize)
     if size := LARGE.get(method.name):
-        behavior = _behavior(name, partial(_answer_much, untaken, size, call), log_call)
+        behavior = _behavior(name, partial(_answer_much, poller, untaken, size, call), log_call)
         behavior = _reading_if_there_is_room(behavior, decode, untaken)
         return grpc.unary_unary_rpc_method_handler(behavior, None, serialize)
-    return grpc.unary_unary_rpc_method_handler(_behavior(name, partial(_answer, call), log_call), decode, serialize)
+    return grpc.unary_unary_rpc_method_handler(
+        _behavior(name, partial(_answer, poller, call), log_call), decode, serialize
+    )
 
 
 def _refusal(name: str, admission: Admission, log_call: LogCall) -> Handler:
@@ -200,18 +205,27 @@ async def _staying_open(admission: Admission, answer: Behavior, request: Any, co
         admission.standing_calls -= 1
 
 
-async def _answer(call: Method, request: Message | Undecodable, _: StreamContext) -> Message:
-    response: Message = await call(decoded(request))
+async def _answer(poller: Poller, call: Method, request: Message | Undecodable, _: StreamContext) -> Message:
+    poller.begin()
+    try:
+        response: Message = await call(decoded(request))
+    finally:
+        poller.end()
     return response
 
 
-async def _answer_much(
-    untaken: Untaken, size: Size, call: Method, request: Message | Undecodable | Unread, context: StreamContext
+async def _answer_much(  # noqa: PLR0917 -- the first four are given beforehand
+    poller: Poller,
+    untaken: Untaken,
+    size: Size,
+    call: Method,
+    request: Message | Undecodable | Unread,
+    context: StreamContext,
 ) -> Message:
     if isinstance(request, Unread):
         raise Overloaded
     untaken.count(context, size(decoded(request)))
-    return await _answer(call, request, context)
+    return await _answer(poller, call, request, context)
 
 
 async def _go_on_answering(call: Method, request: Message | Undecodable, context: StreamContext) -> None:

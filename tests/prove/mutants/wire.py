@@ -84,6 +84,14 @@ MUTANTS = [
         ("columns are taken for other costs", "len(commands) != len(numbers.versions)", "False"),
     ),
     *planted(
+        "rpc/poller.py",
+        ("tests/rpc/test_poller.py",),
+        ("calls that are over count as under way", "self._under_way -= 1", "pass"),
+        ("gRPC's thread never interrupts again", "self._set_interrupts(True)", "pass"),
+        ("a caller alone waits behind other programs", "self._most >= MANY_CALLS_MIN:", "True:"),
+        ("another policy is overruled", "os.sched_getscheduler(0) == os.SCHED_OTHER", "True"),
+    ),
+    *planted(
         "rpc/decode.py",
         ("tests/rpc/test_plain_costs.py",),
         (
