@@ -112,8 +112,8 @@ def batches(plan: Plan, report: Report) -> None:
 
 
 def rating(plan: Plan, report: Report) -> None:
-    """Batches of 1,000 of usage, which the daemon prices, beside as many plain costs, on the same daemon in turns."""
-    rounds: dict[str, list[Measured]] = {"batch": [], "usage": []}
+    """Batches of 1,000 of usage, which the daemon prices, beside as many costs of the same amounts, on one daemon in turns."""
+    rounds: dict[str, list[Measured]] = {"charge": [], "usage": []}
     with meterd(plan.both, plan.folder / "rating.sqlite3") as daemon:
         with Client(daemon.address) as client:
             client.put_rate_cards([RATE_CARD])
@@ -124,12 +124,12 @@ def rating(plan: Plan, report: Report) -> None:
     report.add(
         [
             Row(f"Batch of 1,000 {what}", "meterd", rounds[kind])
-            for kind, what in (("batch", "costs"), ("usage", "usages"))
+            for kind, what in (("charge", "costs"), ("usage", "usages"))
         ],
-        Ratio("Usage over plain costs, entries/s", _ratios(rounds["usage"], rounds["batch"], "per_second"), 1 / 1.15),
+        Ratio("Usage over plain costs, entries/s", _ratios(rounds["usage"], rounds["charge"], "per_second"), 1 / 1.15),
         Ratio(
             "Usage over plain costs, CPU of the daemon for each",
-            _ratios(rounds["usage"], rounds["batch"], "processor_us"),
+            _ratios(rounds["usage"], rounds["charge"], "processor_us"),
             at_most=1.15,
         ),
     )

@@ -14,6 +14,7 @@ import grpc
 
 from meterd import RateCard, new_request_id
 from meterd.v1 import metering_pb2, metering_pb2_grpc
+from meterd_server.pricing import PICOCENTS_PER_MICROCENT
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -21,14 +22,21 @@ if TYPE_CHECKING:
     Send = Callable[[int], Awaitable[int]]
 
 COST_MICROCENTS = 5_000
-RATE_CARD = RateCard("bench", "large", {"input_tokens": 2_000_000, "output_tokens": 6_500_000}, source="meterd bench")
+_INPUT_PICOCENTS, _OUTPUT_PICOCENTS = 2_000_000, 6_500_000
+RATE_CARD = RateCard(
+    "bench",
+    "large",
+    {"input_tokens": _INPUT_PICOCENTS, "output_tokens": _OUTPUT_PICOCENTS},
+    source="meterd bench",
+)
 """What the usage of a load is charged by."""
 WARMUP_SECONDS = 0.5
 
 
 class Load(NamedTuple):
-    """What is sent: `kind` is "cost" or "check" (one call each), "batch" or "usage" (costs, or usage, in Batch calls) or "mixed".
+    """What is sent: `kind` is "cost" or "check" (one call each), "batch", "usage", "charge" or "mixed".
 
+    "batch" is costs in Batch calls, all the same; "usage" is usage there, and "charge" costs that the same usage comes to.
     "mixed" sends `per_second` calls a second, whatever the answers take, a Check and a RecordCost in turn, and times the Checks
     from the moment at which each was due. The others keep `in_flight` calls going.
     """
@@ -74,7 +82,12 @@ class _Run:
         self._counted = 0
 
     async def figures(self) -> Figures:
-        sends: dict[str, Send] = {"check": self._check, "batch": self._batch, "usage": self._batch}
+        sends: dict[str, Send] = {
+            "check": self._check,
+            "batch": self._batch,
+            "usage": self._batch,
+            "charge": self._batch,
+        }
         send = sends.get(self._load.kind, self._cost)
         began = time.perf_counter() + WARMUP_SECONDS
         processor_seconds = time.process_time()
@@ -149,11 +162,22 @@ class _Run:
         if self._load.kind == "usage":
             usage = request.usage
             usage.service, usage.model = RATE_CARD.service, RATE_CARD.model
-            usage.quantities["input_tokens"], usage.quantities["output_tokens"] = user % 8_191, user % 1_021
+            usage.quantities["input_tokens"], usage.quantities["output_tokens"] = _units(user)
         else:
-            request.cost_microcents = COST_MICROCENTS
+            request.cost_microcents = _charge_microcents(user) if self._load.kind == "charge" else COST_MICROCENTS
             request.service = "bench"
         return request
 
     def _user_id(self, user: int) -> str:
         return f"bench-{user % self._load.users}"
+
+
+def _units(user: int) -> tuple[int, int]:
+    """Input and output tokens of one call."""
+    return user % 8_191 + 1, user % 1_021
+
+
+def _charge_microcents(user: int) -> int:
+    """What these tokens come to by themselves."""
+    input_tokens, output_tokens = _units(user)
+    return (_INPUT_PICOCENTS * input_tokens + _OUTPUT_PICOCENTS * output_tokens) // PICOCENTS_PER_MICROCENT

@@ -10,8 +10,9 @@ what is not as its lengths say, it is left to another way; so this refuses nothi
 from __future__ import annotations
 
 import re
-from functools import lru_cache
+from functools import lru_cache, partial, reduce
 from itertools import chain
+from operator import add
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from meterd_server.model import OPERATION_MICROCENTS_MAX, CostColumns, PricedColumns, usage_template
@@ -205,15 +206,16 @@ class CostReader:
         card, prices, kept_places, template, card_text = rates
         units = [[*map(number_of, column)] for column in numbers]
         count = len(units[0])
-        picocents = [card.per_call_picocents] * count
-        for column, price in zip(units, prices, strict=True):
-            picocents = [sum_ + each * price for sum_, each in zip(picocents, column, strict=True)]
+        parts = [map(price.__mul__, column) for price, column in zip(prices, units, strict=True)]
+        picocents = [*(reduce(partial(map, add), parts) if len(parts) > 1 else parts[0])]
+        if card.per_call_picocents:
+            picocents = [*map(card.per_call_picocents.__add__, picocents)]
         if card.minimum_picocents:
             picocents = [max(each, card.minimum_picocents) for each in picocents]
         if max(picocents) > OPERATION_PICOCENTS_MAX:
             return None
         kept = zip(*(units[place] for place in kept_places), strict=True)
-        return _Priced([form.service] * count, picocents, [template % each for each in kept], [card_text] * count)
+        return _Priced([form.service] * count, picocents, [*map(template.__mod__, kept)], [card_text] * count)
 
     def _rates_of(self, form: _Form) -> _Rates | None:
         """What usage of this form costs; None if that takes more than multiplying and adding up."""

@@ -38,14 +38,15 @@ def varint(number: int) -> str:
 
 
 class _Numbers(dict[str, int]):
-    """Each text's number, up to 63 bits of it; the small ones are looked up."""
+    """Each text's number, up to 63 bits of it; the small ones are looked up, and larger ones 14 bits at a time."""
 
     def __missing__(self, text: str) -> int:
-        number = 0
-        for character in reversed(text):
-            number = number << 7 | ord(character) & 127
-        return number
+        if len(text) > 2:
+            return self[text[2:]] << _BITS | _BITS_OF[text[:2]]
+        return ord(text[0]) & 127 | ord(text[-1]) << 7  # written longer than need be: nobody does
 
+
+_BITS_OF = {text: number for number, text in enumerate(_GOES_ON)}
 
 number_of: Callable[[str], int] = _Numbers({text: number for number, text in enumerate(VARINTS)}).__getitem__
 """The number whose text this is, up to 63 bits of it."""
