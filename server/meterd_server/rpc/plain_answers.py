@@ -94,9 +94,14 @@ def _result(  # noqa: PLR0917 -- columns are gone through side by side
         f"{user}{f'{chr(16)}{now} {now}' if now else ''}{'(' + varint(funded) if funded else ''}"
         f"{'0' + varint(spent) if spent else ''}P{number}{'X' + varint(residue) if residue else ''}"
     )
-    answer = f"\n{VARINTS[len(entry_text)]}{entry_text}\x12{VARINTS[len(balance_text)]}{balance_text}"
-    length = VARINTS[len(answer)]
-    return f"\n{VARINTS[1 + len(length) + len(answer)]}\x12{length}{answer}"
+    entry_length, balance_length = VARINTS[len(entry_text)], VARINTS[len(balance_text)]
+    # To put the two together first would copy both another time.
+    length = 2 + len(entry_length) + len(entry_text) + len(balance_length) + len(balance_text)
+    answer_length = VARINTS[length]
+    return (
+        f"\n{VARINTS[1 + len(answer_length) + length]}\x12{answer_length}"
+        f"\n{entry_length}{entry_text}\x12{balance_length}{balance_text}"
+    )
 
 
 @lru_cache(64)  # a batch has one, and one more for each entry that an account makes in the same microsecond

@@ -143,10 +143,13 @@ def cost_rows(
 
 def alike(plain_columns: str, columns: str, rows: Sequence[tuple[Any, ...]]) -> tuple[str, Sequence[tuple[Any, ...]]]:
     """Rows of `entry_row` or `account_row` for one statement: which of the columns, and the rows with a value for each."""
-    length = max(map(len, rows), default=0)
+    lengths = {*map(len, rows)}
+    length = max(lengths, default=0)
     if length <= plain_columns.count(",") + 1:
         return plain_columns, rows
     names = ",".join(columns.split(",")[:length])
+    if len(lengths) == 1:
+        return names, rows
     return names, [row if len(row) == length else (*row, *(None,) * (length - len(row))) for row in rows]
 
 
