@@ -84,9 +84,12 @@ def unary(plan: Plan, report: Report) -> None:
 
 
 def batches(plan: Plan, report: Report) -> None:
-    """Batches of 1,000 and of 100, server and load sharing both processors, with and without a worker, beside raw SQLite."""
+    """Batches of 1,000 and of 100, server and load sharing both processors, with and without a worker, beside raw SQLite.
+
+    As many operations are under way in both: 4 batches of 1,000, or 40 of 100.
+    """
     for operations, aim in ((1_000, 120_000), (100, 80_000)):
-        load = Load("batch", in_flight=4, operations=operations, seconds=plan.seconds)
+        load = Load("batch", in_flight=4_000 // operations, operations=operations, seconds=plan.seconds)
         with (
             meterd(plan.both, plan.folder / f"batch-{operations}.sqlite3", name="alone") as alone,
             meterd(
