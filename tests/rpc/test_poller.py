@@ -85,7 +85,12 @@ def refuse(*_):
 
 
 @pytest.mark.parametrize(
-    ("name", "stand_in"), [("sched_setscheduler", refuse), ("sched_getscheduler", lambda _: os.SCHED_IDLE)]
+    ("name", "stand_in"),
+    [
+        ("sched_setscheduler", refuse),
+        ("sched_getscheduler", refuse),
+        ("sched_getscheduler", lambda _: os.SCHED_IDLE),
+    ],
 )
 @pytest.mark.usefixtures("house")
 async def test_what_cannot_be(monkeypatch, name, stand_in):

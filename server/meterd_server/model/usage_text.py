@@ -37,6 +37,7 @@ def usage_of(text: str | None) -> tuple[Usage | None, RateCardKey | None]:
     return (None, None) if text is None else read_usage(text)
 
 
+@lru_cache(4096)  # of what is read once, nearly all is soon read again: to be decided, and to be answered
 def read_usage(text: str) -> tuple[Usage, RateCardKey]:
     """`usage_of` where there is some."""
     service, model, quantities, card_model, card_version = json.loads(text)

@@ -32,13 +32,15 @@ _THREAD_NAME = "_poll_wrapper"
 
 def interrupt_others(interrupts: bool) -> None:
     """Have gRPC's thread interrupt what runs when something arrives, as by default, or not. Does nothing where that cannot be."""
-    # Where somebody has started the daemon under another policy, they know better.
-    if hasattr(os, "SCHED_BATCH") and os.sched_getscheduler(0) == os.SCHED_OTHER:
-        policy = os.SCHED_OTHER if interrupts else os.SCHED_BATCH
-        for thread in threading.enumerate():
-            if _THREAD_NAME in thread.name and thread.native_id:
-                with suppress(OSError):  # it has ended since, or a sandbox does not have it
-                    os.sched_setscheduler(thread.native_id, policy, os.sched_param(0))
+    if not hasattr(os, "SCHED_BATCH"):
+        return
+    old, new = (os.SCHED_BATCH, os.SCHED_OTHER) if interrupts else (os.SCHED_OTHER, os.SCHED_BATCH)
+    for thread in threading.enumerate():
+        if _THREAD_NAME in thread.name and thread.native_id:
+            with suppress(OSError):  # it has ended since, or a sandbox does not have it
+                # Where somebody has started the daemon under another policy, they know better.
+                if os.sched_getscheduler(thread.native_id) == old:
+                    os.sched_setscheduler(thread.native_id, new, os.sched_param(0))
 
 
 class Poller:

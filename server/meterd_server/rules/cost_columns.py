@@ -29,6 +29,8 @@ def decide_costs(accounts: Mapping[str, Account], costs: CostColumns, now_us: in
     It does for an account of which there is more to say, for a total out of range, and for a request id that comes twice.
     `accounts` holds the users of the costs, and nobody else.
     """
+    if any(account.more is not None for account in accounts.values()):
+        return None
     after = {**accounts}
     user_ids, request_ids = costs.user_ids, costs.request_ids
     count = len(request_ids)
@@ -38,9 +40,7 @@ def decide_costs(accounts: Mapping[str, Account], costs: CostColumns, now_us: in
     charges: list[int] = []
     picocents = costs.priced.picocents if costs.priced else repeat(None)
     for user_id, cost, price in zip(user_ids, costs.costs_microcents, picocents):  # noqa: B905 -- the last may go on for ever
-        _, version, funded, spent, record_time_us, residue, more = after[user_id]
-        if more is not None:
-            return None
+        _, version, funded, spent, record_time_us, residue, _ = after[user_id]
         charge = cost
         if price is not None:
             charge, residue = divmod(residue + price, PICOCENTS_PER_MICROCENT)

@@ -91,7 +91,11 @@ MUTANTS = [
             "if len({*request_ids}) < count and",
             "if len({*request_ids}) < count or",
         ),
-        ("columns pass over what more there is to say", "if more is not None:", "if False:"),
+        (
+            "columns pass over what more there is to say",
+            "if any(account.more is not None for account in accounts.values()):",
+            "if False:",
+        ),
         ("columns forget the residue", "divmod(residue + price, ", "divmod(price, "),
         ("columns go back in time", "now_us if now_us > record_time_us else record_time_us + 1", "now_us"),
         ("columns see the old account", "after[user_id] = account = made(", "account = made("),

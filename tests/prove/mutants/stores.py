@@ -55,14 +55,14 @@ MUTANTS = [
         ),
         (
             "a retry in columns fails them all",
-            "except sqlite3.IntegrityError:\n            return None",
-            "except sqlite3.DataError:\n            return None",
+            "except sqlite3.IntegrityError:\n                return",
+            "except sqlite3.DataError:\n                return",
         ),
         ("what follows from entries is not written", "if after := consequences(decision.entries):", "if False:"),
         (
             "reservations are not looked up",
-            "facts = read_facts(self._connection, wanted, held) if wanted else NO_FACTS",
-            "facts = NO_FACTS",
+            "read_facts(self._connection, wanted, held) if wanted else NO_FACTS",
+            "NO_FACTS",
         ),
     ),
     *planted(

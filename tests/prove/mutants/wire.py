@@ -89,7 +89,7 @@ MUTANTS = [
         ("calls that are over count as under way", "self._under_way -= 1", "pass"),
         ("gRPC's thread never interrupts again", "self._set_interrupts(True)", "pass"),
         ("a caller alone waits behind other programs", "self._most >= MANY_CALLS_MIN:", "True:"),
-        ("another policy is overruled", "os.sched_getscheduler(0) == os.SCHED_OTHER", "True"),
+        ("another policy is overruled", "if os.sched_getscheduler(thread.native_id) == old:", "if True:"),
     ),
     *planted(
         "rpc/decode.py",

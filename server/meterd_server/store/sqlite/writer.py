@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from meterd_server.model import Command, Entry, Outcome, RecordedColumns
-    from meterd_server.rules import CostDecision, RequestKey
+    from meterd_server.rules import CostDecision, Facts, RequestKey
     from meterd_server.store.sqlite.statements import Statement
 
 REPLAY_ENTRIES_MAX = 50_000
@@ -103,14 +103,13 @@ class Writer:
     def commit(self, commands: Sequence[Command], now_us: int) -> Sequence[Outcome]:
         """Decide and write the batch in one transaction; see `Store.commit`."""
         if isinstance(commands, CostColumns):
-            if outcomes := self._commit_costs(commands, now_us):
-                return outcomes
+            try:
+                if outcomes := self._commit_costs(commands, now_us):
+                    return outcomes
+            except sqlite3.IntegrityError:
+                return self._commit_with_retries([*commands], now_us)
             commands = [*commands]
-        user_ids = {command.user_id for command in commands}
-        held = self._load(user_ids)
-        accounts = _accounts(user_ids, held)
-        wanted = needs(commands)
-        facts = read_facts(self._connection, wanted, held) if wanted else NO_FACTS
+        held, accounts, facts = self._look_up(commands)
         # Retries are rare, so the batch is first decided as if every request id were new; the unique index tells otherwise.
         # A rejected command writes nothing that could collide: whether it was recorded before has to be asked.
         decision = decide_batch(accounts, {}, commands, now_us, facts)
@@ -123,23 +122,39 @@ class Writer:
         try:
             self._write(self._plan(decision, held))
         except sqlite3.IntegrityError:
-            # Nothing was written. Now every request id is asked for, so a second collision would be a fault of ours.
-            recorded = self._find(held, commands)
-            decision = decide_batch(accounts, recorded, commands, now_us, facts)
-            self._write(self._plan(decision, held))
+            return self._commit_with_retries(commands, now_us)
         return decision.outcomes
 
+    def _commit_with_retries(self, commands: Sequence[Command], now_us: int) -> Sequence[Outcome]:
+        """Commit what collided, of which nothing was written: now that every request id is asked for, it cannot do so again."""
+        held, accounts, facts = self._look_up(commands)
+        recorded = self._find(held, commands)
+        decision = decide_batch(accounts, recorded, commands, now_us, facts)
+        self._write(self._plan(decision, held))
+        return decision.outcomes
+
+    def _look_up(self, commands: Sequence[Command]) -> tuple[dict[str, Held], dict[str, Account], Facts]:
+        """What there is to know of the commands' users, but for what they have recorded."""
+        user_ids = {command.user_id for command in commands}
+        held = self._load(user_ids)
+        wanted = needs(commands)
+        return (
+            held,
+            _accounts(user_ids, held),
+            read_facts(self._connection, wanted, held) if wanted else NO_FACTS,
+        )
+
     def _commit_costs(self, costs: CostColumns, now_us: int) -> RecordedColumns | None:
-        """Commit costs in columns; None, and nothing done, if that takes more than adding up, as a retry does."""
+        """Commit costs in columns; None, and nothing done, if that takes more than adding up.
+
+        Raises `IntegrityError`, and has done nothing, if one of them was recorded before.
+        """
         user_ids = {*costs.user_ids}
         held = self._load(user_ids)
         decision = decide_costs(_accounts(user_ids, held), costs, now_us)
         if decision is None:
             return None
-        try:
-            self._write(self._plan_costs(decision, held))
-        except sqlite3.IntegrityError:
-            return None
+        self._write(self._plan_costs(decision, held))
         return decision.recorded
 
     def import_entries(self, entries: Sequence[Entry], accounts: Mapping[str, Account]) -> None:
