@@ -120,5 +120,10 @@ def plain_usages(users=("alice", "bob"), request_ids=8):
     return st.lists(st.builds(cost, *_few(users, [0], request_ids), priced=priced), min_size=1)
 
 
+def distinct(costs):
+    """Return the first cost under each request id of each user."""
+    return [*{each[:2]: each for each in reversed(costs)}.values()][::-1]
+
+
 def _few(users, amounts, request_ids):
     return st.sampled_from(users), st.sampled_from(amounts), st.integers(1, request_ids).map("r{}".format)

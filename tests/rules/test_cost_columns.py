@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from meterd_server.model import ACCOUNT_MICROCENTS_MAX, Account, AccountMore, RecordCost, together
 from meterd_server.rules import decide_batch, decide_costs
-from rules.commands import cost, funding, in_columns, plain_costs, plain_usages
+from rules.commands import cost, distinct, funding, in_columns, plain_costs, plain_usages
 
 NOW = 1_700_000_000_000_000
 USERS = ("alice", "bob")
@@ -21,11 +21,6 @@ ACCOUNTS = st.builds(
     st.sampled_from([0, 1, 999_999]),
 )
 BATCHES = plain_costs(USERS) | plain_usages(USERS)
-
-
-def distinct(costs):
-    """Return the first cost under each request id of each user."""
-    return [*{each[:2]: each for each in reversed(costs)}.values()][::-1]
 
 
 def accounts_of(costs, some=()):

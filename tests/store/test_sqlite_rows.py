@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from meterd_server.model import Account
 from meterd_server.rules import decide_costs
 from meterd_server.store.sqlite.rows import cost_rows, entry_row, pack_request_id, pack_request_ids, unpack_request_id
-from rules.commands import in_columns, plain_costs, plain_usages
+from rules.commands import distinct, in_columns, plain_costs, plain_usages
 
 NOW = 1_700_000_000_000_000
 UUIDS = st.uuids().map(str)
@@ -19,9 +19,7 @@ SPOILED = st.builds(
     st.integers(0, 35),
     st.sampled_from(["-", " ", "A", "g", "é", "0", ""]),
 )
-DISTINCT = (plain_costs(request_ids=10**6) | plain_usages(request_ids=10**6)).map(
-    lambda costs: [*{each[:2]: each for each in costs}.values()]
-)
+DISTINCT = (plain_costs(request_ids=10**6) | plain_usages(request_ids=10**6)).map(distinct)
 REQUEST_IDS = UUIDS | SPOILED | UUIDS.map(str.upper) | st.just("-" * 36) | st.text(max_size=40)
 
 

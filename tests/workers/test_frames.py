@@ -43,7 +43,7 @@ from meterd_server.model import (
 )
 from meterd_server.rules import decide_batch, decide_costs
 from meterd_server.workers import frames
-from rules.commands import cost, in_columns, plain_costs, plain_usages
+from rules.commands import cost, distinct, in_columns, plain_costs, plain_usages
 
 INT64 = st.integers(-(2**63), 2**63 - 1)
 TEXT = st.text(st.characters(codec="utf-8"), max_size=8)
@@ -101,9 +101,7 @@ ENTRIES = st.builds(
     st.none() | CARD_KEYS,
     st.none() | ENTRY_MORES,
 )
-DISTINCT = (plain_costs(request_ids=10**6) | plain_usages(request_ids=10**6)).map(
-    lambda costs: [*{each[:2]: each for each in costs}.values()]
-)
+DISTINCT = (plain_costs(request_ids=10**6) | plain_usages(request_ids=10**6)).map(distinct)
 OUTCOMES = st.one_of(
     st.builds(Applied, ENTRIES, ACCOUNTS, st.just(True)),
     st.builds(Checked, ACCOUNTS, INT64),

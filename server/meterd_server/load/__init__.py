@@ -14,7 +14,6 @@ import grpc
 
 from meterd import RateCard, new_request_id
 from meterd.v1 import metering_pb2, metering_pb2_grpc
-from meterd_server.pricing import PICOCENTS_PER_MICROCENT
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     Send = Callable[[int], Awaitable[int]]
 
 COST_MICROCENTS = 5_000
+_PICOCENTS_PER_MICROCENT = 1_000_000
 _INPUT_PICOCENTS, _OUTPUT_PICOCENTS = 2_000_000, 6_500_000
 RATE_CARD = RateCard(
     "bench",
@@ -180,4 +180,4 @@ def _units(user: int) -> tuple[int, int]:
 def _charge_microcents(user: int) -> int:
     """What these tokens come to by themselves."""
     input_tokens, output_tokens = _units(user)
-    return (_INPUT_PICOCENTS * input_tokens + _OUTPUT_PICOCENTS * output_tokens) // PICOCENTS_PER_MICROCENT
+    return (_INPUT_PICOCENTS * input_tokens + _OUTPUT_PICOCENTS * output_tokens) // _PICOCENTS_PER_MICROCENT

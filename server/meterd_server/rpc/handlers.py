@@ -133,11 +133,11 @@ def _handler(method: MethodDescriptor, call: Method, limits: Limits, log_call: L
         behavior = _behavior(name, partial(_staying_open, admission, partial(_go_on_answering, call)), log_call)
         return grpc.unary_stream_rpc_method_handler(behavior, decode, serialize)
     if size := LARGE.get(method.name):
-        behavior = _behavior(name, partial(_answer_much, poller, untaken, size, call), log_call)
+        behavior = _behavior(name, partial(_under_way, poller, partial(_answer_much, untaken, size, call)), log_call)
         behavior = _reading_if_there_is_room(behavior, decode, untaken)
         return grpc.unary_unary_rpc_method_handler(behavior, None, serialize)
     return grpc.unary_unary_rpc_method_handler(
-        _behavior(name, partial(_answer, poller, call), log_call), decode, serialize
+        _behavior(name, partial(_under_way, poller, partial(_answer, call)), log_call), decode, serialize
     )
 
 
@@ -205,27 +205,27 @@ async def _staying_open(admission: Admission, answer: Behavior, request: Any, co
         admission.standing_calls -= 1
 
 
-async def _answer(poller: Poller, call: Method, request: Message | Undecodable, _: StreamContext) -> Message:
+async def _under_way(poller: Poller, answer: Behavior, request: Any, context: StreamContext) -> Message | None:  # noqa: ANN401
+    """Calls that wait for their answers are work: they are counted."""
     poller.begin()
     try:
-        response: Message = await call(decoded(request))
+        return await answer(request, context)
     finally:
         poller.end()
+
+
+async def _answer(call: Method, request: Message | Undecodable, _: StreamContext) -> Message:
+    response: Message = await call(decoded(request))
     return response
 
 
-async def _answer_much(  # noqa: PLR0917 -- the first four are given beforehand
-    poller: Poller,
-    untaken: Untaken,
-    size: Size,
-    call: Method,
-    request: Message | Undecodable | Unread,
-    context: StreamContext,
+async def _answer_much(
+    untaken: Untaken, size: Size, call: Method, request: Message | Undecodable | Unread, context: StreamContext
 ) -> Message:
     if isinstance(request, Unread):
         raise Overloaded
     untaken.count(context, size(decoded(request)))
-    return await _answer(poller, call, request, context)
+    return await _answer(call, request, context)
 
 
 async def _go_on_answering(call: Method, request: Message | Undecodable, context: StreamContext) -> None:

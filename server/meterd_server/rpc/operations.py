@@ -84,7 +84,8 @@ class Work:
         self._operations = operations
         self._ledger = ledger
         self._sources = sources
-        self._plan: list[_Part] = []
+        self._plan: list[tuple[_Part, int]] = []
+        """The parts, and how many commands each has."""
         self._answer: asyncio.Future[Sequence[Outcome]] | None = None
 
     async def begin(self) -> None:
@@ -101,8 +102,9 @@ class Work:
             if places.start:
                 await asyncio.sleep(0)
             part = self._read(places, text)
-            self._plan.append(part)
-            if of_part := _commands_of(part):
+            of_part = _commands_of(part)
+            self._plan.append((part, len(of_part)))
+            if of_part:
                 commands.append(of_part)
         if commands:
             self._answer = self._ledger.submit_all(together(commands))
@@ -112,10 +114,9 @@ class Work:
         outcomes = await self._answer if self._answer else ()
         results = _Results()
         first = 0
-        for number, part in enumerate(self._plan):
+        for number, (part, count) in enumerate(self._plan):
             if number:
                 await asyncio.sleep(0)
-            count = len(_commands_of(part))
             results.add_part(part, outcomes[first : first + count])
             first += count
         return results.message()

@@ -207,7 +207,7 @@ class CostReader:
         units = [[*map(number_of, column)] for column in numbers]
         count = len(units[0])
         parts = [map(price.__mul__, column) for price, column in zip(prices, units, strict=True)]
-        picocents = [*(reduce(partial(map, add), parts) if len(parts) > 1 else parts[0])]
+        picocents = [*reduce(partial(map, add), parts)]
         if card.per_call_picocents:
             picocents = [*map(card.per_call_picocents.__add__, picocents)]
         if card.minimum_picocents:

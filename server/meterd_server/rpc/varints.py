@@ -31,8 +31,6 @@ def varint(number: int) -> str:
         return VARINTS[number]
     text = _GOES_ON[number & _TABLE - 1]
     number >>= _BITS
-    if number < _TABLE:
-        return text + VARINTS[number]
     while number >= _TABLE:
         text += _GOES_ON[number & _TABLE - 1]
         number >>= _BITS

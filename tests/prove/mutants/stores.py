@@ -55,8 +55,8 @@ MUTANTS = [
         ),
         (
             "a retry in columns fails them all",
-            "except sqlite3.IntegrityError:\n                return",
-            "except sqlite3.DataError:\n                return",
+            "except sqlite3.IntegrityError:\n                commands",
+            "except sqlite3.DataError:\n                commands",
         ),
         ("what follows from entries is not written", "if after := consequences(decision.entries):", "if False:"),
         (

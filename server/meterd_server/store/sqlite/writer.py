@@ -107,7 +107,8 @@ class Writer:
                 if outcomes := self._commit_costs(commands, now_us):
                     return outcomes
             except sqlite3.IntegrityError:
-                return self._commit_with_retries([*commands], now_us)
+                commands = [*commands]
+                return self._commit_with_retries(commands, now_us, *self._look_up(commands))
             commands = [*commands]
         held, accounts, facts = self._look_up(commands)
         # Retries are rare, so the batch is first decided as if every request id were new; the unique index tells otherwise.
@@ -122,12 +123,18 @@ class Writer:
         try:
             self._write(self._plan(decision, held))
         except sqlite3.IntegrityError:
-            return self._commit_with_retries(commands, now_us)
+            return self._commit_with_retries(commands, now_us, held, accounts, facts)
         return decision.outcomes
 
-    def _commit_with_retries(self, commands: Sequence[Command], now_us: int) -> Sequence[Outcome]:
+    def _commit_with_retries(
+        self,
+        commands: Sequence[Command],
+        now_us: int,
+        held: dict[str, Held],
+        accounts: Mapping[str, Account],
+        facts: Facts,
+    ) -> Sequence[Outcome]:
         """Commit what collided, of which nothing was written: now that every request id is asked for, it cannot do so again."""
-        held, accounts, facts = self._look_up(commands)
         recorded = self._find(held, commands)
         decision = decide_batch(accounts, recorded, commands, now_us, facts)
         self._write(self._plan(decision, held))
