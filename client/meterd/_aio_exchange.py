@@ -61,8 +61,8 @@ class AsyncExchange:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_deadline = math.inf
 
-    async def send(self, call: Call[Any], attempts: Attempts) -> Message:
-        """Make one attempt of a call and return the response; raise an `Error`, or RuntimeError if closed meanwhile."""
+    async def send(self, call: Call[Any], attempts: Attempts) -> Message | bytes:
+        """Make one attempt of a call and return the answer; raise an `Error`, or RuntimeError if closed meanwhile."""
         if call.operation is None or not self._gathering.batches:
             return await self._send_alone(call, attempts)
         task = _Task(call, call.operation, attempts.deadline, self._loop.create_future())
@@ -82,7 +82,7 @@ class AsyncExchange:
                 self._leave(task)
         if outcome is Signal.ALONE:
             return await self._send_alone(call, attempts)
-        return _gathering.response_from(task, outcome)
+        return _gathering.answer_from(task, outcome)
 
     def meter_rpc(self) -> Callable[..., Any]:
         """Return what opens the stream of a metered session."""

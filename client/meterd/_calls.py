@@ -9,6 +9,7 @@ import grpc
 from google.protobuf.message import Message
 
 from meterd import _arguments, _convert
+from meterd._parts import Operations, Results
 from meterd.types import Account, Balance, CheckResult, EntryPage, Recorded
 from meterd.v1 import ledger_pb2, metering_pb2
 from meterd.v1.admin_pb2_grpc import AdminServiceStub
@@ -27,6 +28,11 @@ class Stubs:
         self.ledger = LedgerServiceStub(channel)
         self.pricing = PricingServiceStub(channel)
         self.admin = AdminServiceStub(channel)
+        self.batch: Callable[..., Any] = channel.unary_unary(
+            "/meterd.v1.MeteringService/Batch",
+            request_serializer=Operations.SerializeToString,
+            response_deserializer=Results.FromString,
+        )
 
 
 class Call(NamedTuple, Generic[ResultT]):
@@ -53,8 +59,8 @@ class BalancePage(NamedTuple):
 
 PageT = TypeVar("PageT", BalancePage, EntryPage)
 
-BATCH: Callable[[Stubs], Callable[..., Any]] = attrgetter("metering.Batch")
-"""What takes many operations in one request."""
+BATCH: Callable[[Stubs], Callable[..., Any]] = attrgetter("batch")
+"""What takes many operations in one request: `Operations`, for `Results`."""
 METER: Callable[[Stubs], Callable[..., Any]] = attrgetter("metering.Meter")
 """What opens a metered session."""
 CHECK: Callable[[Stubs], Callable[..., Any]] = attrgetter("metering.Check")

@@ -1,44 +1,88 @@
-"""Values whose fields are made from the daemon's answer when they are first looked at.
+"""Values whose fields are read from the daemon's answer when they are looked at.
 
 Most callers look at one or two fields of what they get, and making them all would be a third of what a coalesced call costs.
 """
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
-
-set_field = object.__setattr__
-"""Sets a field of a frozen value that is being made."""
+from collections.abc import Callable, Collection
+from dataclasses import fields
+from operator import attrgetter
+from types import MemberDescriptorType
+from typing import Any, Self, TypeVar
 
 
 class Deferred:
-    """The base of a frozen dataclass with slots; a field that is not set is read from the answer, once.
+    """The base of a frozen dataclass with slots whose values may be made of an answer instead of their fields; see `defer`."""
 
-    An answer that came in a batch is kept as bytes of its own: as a message it would keep the whole batch.
-    """
+    __slots__ = ("_answer",)
 
-    __slots__ = ("_answer", "_read")
+    _answer: Any
+    """What the fields are read from; None for a value that was made of its fields."""
 
-    _answer: object
-    _read: Callable[[Any, str], object]
+    def __new__(cls, *_: object, **__: object) -> Self:
+        value = object.__new__(cls)
+        _set_answer(value, None)
+        return value
 
-    if not TYPE_CHECKING:  # every name would be an attribute
 
-        def __getattr__(self, name: str) -> object:
-            # Python asks here only for what is not there: a field that was not looked at yet, or no field at all.
-            if name not in self.__dataclass_fields__:
-                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self)
-            value = self._read(self._answer, name)
-            set_field(self, name, value)
-            return value
-
+# Past the dataclass's own __setattr__, which refuses, and without looking a name up.
+_set_answer = Deferred.__dict__["_answer"].__set__
+_answer_of: Callable[[object], Any] = Deferred.__dict__["_answer"].__get__
 
 DeferredT = TypeVar("DeferredT", bound=Deferred)
-AnswerT = TypeVar("AnswerT")
 
 
-def deferred(kind: type[DeferredT], answer: AnswerT, read: Callable[[AnswerT, str], object]) -> DeferredT:
-    """Return a value of a kind whose fields are `read(answer, name)`, but for those that are given by `set_field`."""
-    value = kind.__new__(kind)
-    set_field(value, "_answer", answer)
-    set_field(value, "_read", read)
+def deferred(kind: type[DeferredT], answer: object) -> DeferredT:
+    """Return a value of a kind that was prepared by `defer`, whose fields are the answer's."""
+    value = object.__new__(kind)
+    _set_answer(value, answer)
+    return value
+
+
+def defer(
+    kind: type[Deferred],
+    *,
+    opened: Callable[[Any], Any] | None = None,
+    kept: Collection[str] = (),
+    **readers: Callable[[Any], object],
+) -> None:
+    """Let a kind's values be made of an answer: a field is what its reader gives, or else the answer's field of that name.
+
+    Where the answer is something else until it is `opened`, that is done whenever a field is looked at. So is the reading, which
+    takes less time than to keep what was read, but for `kept` fields, that are dear.
+    """
+    for field in fields(kind):  # type: ignore[arg-type]
+        slot = kind.__dict__[field.name]
+        read = readers.get(field.name, attrgetter(field.name))
+        if opened is not None:
+            read = _after(opened, read)
+        look = _once(slot, read) if field.name in kept else _each_time(slot, read)
+        # Set by the dataclass's own __init__ alone, as the slot is: its __setattr__ refuses everybody else.
+        setattr(kind, field.name, property(look, slot.__set__))
+
+
+def _after(opened: Callable[[Any], Any], read: Callable[[Any], object]) -> Callable[[Any], object]:
+    return lambda answer: read(opened(answer))
+
+
+def _each_time(slot: MemberDescriptorType, read: Callable[[Any], object]) -> Callable[[Deferred], object]:
+    given = slot.__get__
+
+    def value(self: Deferred) -> object:
+        answer = _answer_of(self)
+        return given(self) if answer is None else read(answer)
+
+    return value
+
+
+def _once(slot: MemberDescriptorType, read: Callable[[Any], object]) -> Callable[[Deferred], object]:
+    kept, keep = slot.__get__, slot.__set__
+
+    def value(self: Deferred) -> object:
+        try:
+            return kept(self)
+        except AttributeError:  # not looked at yet
+            found = read(_answer_of(self))
+            keep(self, found)
+            return found
+
     return value

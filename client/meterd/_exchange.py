@@ -64,8 +64,8 @@ class BlockingExchange:
         self._gathering: Gathering[_Thread] = Gathering()
         self._gathering.batches = coalesce
 
-    def send(self, call: Call[Any], attempts: Attempts) -> Message:
-        """Make one attempt of a call and return the response; raise an `Error`, or RuntimeError if closed meanwhile."""
+    def send(self, call: Call[Any], attempts: Attempts) -> Message | bytes:
+        """Make one attempt of a call and return the answer; raise an `Error`, or RuntimeError if closed meanwhile."""
         if call.operation is None or not self._gathering.batches:
             return self._send_alone(call, attempts)
         thread = _Thread(call, call.operation, attempts.deadline)
@@ -81,7 +81,7 @@ class BlockingExchange:
             _gathering.interrupted(self._make_way(thread))
         if thread.outcome is Signal.ALONE:
             return self._send_alone(call, attempts)
-        return _gathering.response_from(thread, thread.outcome)
+        return _gathering.answer_from(thread, thread.outcome)
 
     def meter_rpc(self) -> Callable[..., Any]:
         """Return what opens the stream of a metered session."""

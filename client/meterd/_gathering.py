@@ -5,15 +5,18 @@ under way are, what is asked for meanwhile gathers, and goes as one Batch when o
 """
 
 import time
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from enum import Enum
+from itertools import accumulate, islice
 from typing import Any, Generic, TypeVar
 
 import grpc
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 
 from meterd import _status, errors
 from meterd._calls import Call
+from meterd._parts import Operations
 from meterd.v1 import metering_pb2
 
 IN_FLIGHT_MAX = 2
@@ -41,8 +44,15 @@ class Signal(Enum):
     """The client was closed before your operation was answered."""
 
 
-Outcome = Message | errors.Error | Signal
-"""What becomes of an operation: its answer, the error to raise, or what to do about it."""
+Outcome = Message | bytes | errors.Error | Signal
+"""What becomes of an operation: its answer, as a response or as a result of a Batch; the error to raise, or what to do about it."""
+
+_LENGTH_DELIMITED = 2
+_TAGS = {
+    field.name: bytes([field.number << 3 | _LENGTH_DELIMITED])
+    for field in metering_pb2.OperationResult.DESCRIPTOR.fields
+}
+"""What a result with this field begins with."""
 
 
 class Asking:
@@ -52,7 +62,7 @@ class Asking:
 
     def __init__(self, call: Call[Any], operation: metering_pb2.Operation, deadline: float) -> None:
         self.call = call
-        self.operation = operation
+        self.operation = operation.SerializeToString()
         self.deadline = deadline
         """By time.monotonic(): when the caller will have stopped waiting."""
         self.leads: list[Any] | None = None
@@ -95,20 +105,17 @@ class Gathering(Generic[AskingT]):
             return []
         # Shared out evenly, or all who were answered together would for ever ask together, and one side always idle.
         share = max(SHARE_MIN, -(-len(self._waiting) // free))
-        batch = list(self._first(min(share, OPERATIONS_MAX)))
+        batch = self._first(min(share, OPERATIONS_MAX))
         for asking in batch:
             del self._waiting[asking]
         self._under_way.append(batch)
         return batch
 
-    def _first(self, operations: int) -> Iterator[AskingT]:
-        """Yield the operations that wait, in order, while they fit a batch; the first one always does."""
-        bytes_left = self._bytes_max
-        for number, asking in enumerate(self._waiting):
-            bytes_left -= asking.operation.ByteSize()
-            if number and (number == operations or bytes_left < 0):
-                return
-            yield asking
+    def _first(self, operations: int) -> list[AskingT]:
+        """Return the operations that wait, in order, while they fit a batch; the first one always does."""
+        first = list(islice(self._waiting, operations))
+        sizes_bytes = accumulate([len(asking.operation) for asking in first])
+        return first[: max(1, bisect_right(list(sizes_bytes), self._bytes_max))]
 
     def finish(self, batch: list[AskingT]) -> None:
         """Note that a batch is no longer under way, whatever became of it."""
@@ -133,7 +140,7 @@ class Gathering(Generic[AskingT]):
             tell_all(batch, Signal.ALONE)
         elif code is grpc.StatusCode.RESOURCE_EXHAUSTED and not _status.reason(rpc_error):
             # gRPC's own words for a message that is too long for one side: smaller ones from now on.
-            self._bytes_max = min(self._bytes_max, sum(asking.operation.ByteSize() for asking in batch)) // 2
+            self._bytes_max = min(self._bytes_max, sum(len(asking.operation) for asking in batch)) // 2
             tell_all(batch, Signal.ALONE)
         else:
             for asking in batch:
@@ -153,9 +160,9 @@ def interrupted(batch: Iterable[Asking]) -> None:
         asking.tell(errors.UnavailableError(message, request_id=asking.call.request_id))
 
 
-def response_from(asking: Asking, outcome: Outcome | None) -> Message:
-    """Return the response that a caller was told; raise what it was told instead, or that it was told nothing in time."""
-    if isinstance(outcome, Message):
+def answer_from(asking: Asking, outcome: Outcome | None) -> Message | bytes:
+    """Return the answer that a caller was told; raise what it was told instead, or that it was told nothing in time."""
+    if isinstance(outcome, bytes | Message):
         return outcome
     if isinstance(outcome, errors.Error):
         raise outcome
@@ -169,9 +176,10 @@ def timed_out(asking: Asking) -> errors.DeadlineExceededError:
     return errors.DeadlineExceededError("no answer within the timeout", request_id=asking.call.request_id)
 
 
-def request_from(batch: Iterable[Asking]) -> metering_pb2.BatchRequest:
+def request_from(batch: Iterable[Asking]) -> Message:
     """Return the operations of a batch as one request."""
-    return metering_pb2.BatchRequest(operations=[asking.operation for asking in batch])
+    request: Message = Operations(parts=[asking.operation for asking in batch])
+    return request
 
 
 def remaining_seconds(batch: Iterable[Asking]) -> float:
@@ -179,21 +187,28 @@ def remaining_seconds(batch: Iterable[Asking]) -> float:
     return max(0.0, max(asking.deadline for asking in batch) - time.monotonic())
 
 
-def answered(batch: Sequence[Asking], response: metering_pb2.BatchResponse) -> None:
-    """Give everyone in a batch their own result."""
-    results = response.results
+def answered(batch: Sequence[Asking], response: Any) -> None:  # noqa: ANN401 -- of a class that is made at run time
+    """Give everyone in a batch their own of the `Results` that the daemon answered."""
+    results: list[bytes] = list(response.parts)
     if len(results) != len(batch):
         for asking in batch:
             asking.tell(_senseless(asking, f"the daemon answered {len(results)} of {len(batch)} operations"))
         return
     for asking, result in zip(batch, results, strict=True):
-        kind = result.WhichOneof("result")
-        if kind == asking.call.kind:
-            asking.tell(getattr(result, kind))
-        elif kind == "status":
-            asking.tell(_status.error_from_status(result.status, asking.call.request_id))
-        else:
-            asking.tell(_senseless(asking, f"the daemon answered {asking.call.kind} with {kind}"))
+        asking.tell(_outcome(asking, result))
+
+
+def _outcome(asking: Asking, result: bytes) -> Outcome:
+    if result[:1] == _TAGS[asking.call.kind]:
+        return result
+    try:
+        read = metering_pb2.OperationResult.FromString(result)
+    except DecodeError:
+        return _senseless(asking, "the daemon answered what is no result")
+    kind = read.WhichOneof("result")
+    if kind == "status":
+        return _status.error_from_status(read.status, asking.call.request_id)
+    return _senseless(asking, f"the daemon answered {asking.call.kind} with {kind}")
 
 
 def _senseless(asking: Asking, message: str) -> errors.InternalError:

@@ -152,4 +152,4 @@ def _call(
     operation: metering_pb2.Operation,
     kind: str,
 ) -> Call[Recorded]:
-    return Call(rpc, request, _convert.reservation_recorded_from, request.request_id, operation, kind)
+    return Call(rpc, request, _convert.recorded_from, request.request_id, operation, kind)

@@ -2,8 +2,21 @@
 
 import pytest
 
+import meterd
 from meterd import _calls
-from meterd._gathering import BYTES_MAX, IN_FLIGHT_MAX, OPERATIONS_MAX, SHARE_MIN, Asking, Gathering, Signal
+from meterd._gathering import (
+    BYTES_MAX,
+    IN_FLIGHT_MAX,
+    OPERATIONS_MAX,
+    SHARE_MIN,
+    Asking,
+    Gathering,
+    Signal,
+    answered,
+    request_from,
+)
+from meterd._parts import Results
+from meterd.v1 import metering_pb2
 
 
 class Caller(Asking):
@@ -80,7 +93,7 @@ def test_a_batch_has_a_largest_number_of_operations(gathering):
 def test_a_batch_has_a_largest_size(gathering):
     """What is longer than that goes in the next batch; an operation that is too long by itself goes by itself."""
     callers = add(gathering, 3, {f"{number}": "v" * 4_000 for number in range(200)})
-    assert BYTES_MAX < 2 * callers[0].operation.ByteSize()
+    assert BYTES_MAX < 2 * len(callers[0].operation)
     for caller in callers:
         batch = gathering.take()
         assert [caller] == batch
@@ -115,3 +128,22 @@ def test_closing_tells_those_who_wait(gathering):
     assert ([], [[Signal.CLOSED]] * 2) == (sent.told, [each.told for each in waiting])
     gathering.finish(batch)
     assert [] == gathering.take()
+
+
+def test_a_request_is_a_batch_request(gathering):
+    """What is sent reads as a BatchRequest with the callers' operations in order."""
+    callers = add(gathering, 3, {"k": "v"})
+    request = metering_pb2.BatchRequest.FromString(request_from(gathering.take()).SerializeToString())
+    assert [caller.call.operation for caller in callers] == [*request.operations]
+
+
+def test_an_answer_is_a_batch_response(gathering):
+    """Each caller is told their own of a BatchResponse's results; what is no result at all is that caller's alone."""
+    callers = add(gathering, 3)
+    results = [metering_pb2.OperationResult(record_cost={"replayed": replayed}) for replayed in (True, False)]
+    response = Results.FromString(metering_pb2.BatchResponse(results=results).SerializeToString())
+    response.parts.append(b"\xff")
+    answered(callers, response)
+    *told, error = [caller.told[0] for caller in callers]
+    assert [result.SerializeToString() for result in results] == told
+    assert (meterd.InternalError, "r") == (type(error), error.request_id)

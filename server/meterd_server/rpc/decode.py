@@ -8,13 +8,11 @@ from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
-from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorProto
-from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.empty_pb2 import Empty
 from google.protobuf.message import DecodeError, Message
-from google.protobuf.message_factory import GetMessageClass
 from google.protobuf.unknown_fields import UnknownFieldSet
 
+from meterd._parts import parts_class
 from meterd_server.rpc.status import Violation
 
 if TYPE_CHECKING:
@@ -84,12 +82,12 @@ def decoder(message_class: type[MessageT]) -> Callable[[bytes], MessageT | Undec
 
 def operations_decoder(message_class: type[Message]) -> Callable[[bytes], Operations | Undecodable]:
     """A deserializer of messages with `operations` that only divides them: most are read without making messages of them."""
-    divide = _one_repeated_bytes(message_class.DESCRIPTOR.fields_by_name["operations"].number).FromString
+    divide = parts_class(message_class.DESCRIPTOR.fields_by_name["operations"].number).FromString
     parse = decoder(message_class)
 
     def decode(raw: bytes) -> Operations | Undecodable:
         try:
-            return Operations(raw, cast(Any, divide(raw)).operations, parse)
+            return Operations(raw, divide(raw).parts, parse)
         except DecodeError:
             return _not_a(message_class)
 
@@ -98,20 +96,6 @@ def operations_decoder(message_class: type[Message]) -> Callable[[bytes], Operat
 
 def _not_a(message_class: type[Message]) -> Undecodable:
     return Undecodable(Violation("", f"the bytes are not a {message_class.DESCRIPTOR.full_name}"))
-
-
-def _one_repeated_bytes(number: int) -> type[Message]:
-    """A message class like any that has operations under this number, but they are bytes."""
-    file = FileDescriptorProto(name="operations.proto", package="meterd", syntax="proto3")
-    file.message_type.add(name="Operations").field.add(
-        name="operations",
-        number=number,
-        type=FieldDescriptorProto.TYPE_BYTES,
-        label=FieldDescriptorProto.LABEL_REPEATED,
-    )
-    pool = DescriptorPool()
-    pool.Add(file)
-    return GetMessageClass(pool.FindMessageTypeByName("meterd.Operations"))
 
 
 def _field_not_utf8(descriptor: Descriptor, raw: bytes) -> str:
