@@ -1,6 +1,7 @@
 """Costs read from their bytes, and answered in bytes: what a message would say, or nothing at all."""
 
 import string
+from itertools import chain
 
 import pytest
 from google.protobuf.message import DecodeError
@@ -12,10 +13,10 @@ from meterd_server.model import Account
 from meterd_server.pricing import RateBook, RateCard, Tier
 from meterd_server.rpc import encode, validate
 from meterd_server.rpc.decode import operations_decoder
-from meterd_server.rpc.plain_answers import is_plain, recorded, recorded_all
+from meterd_server.rpc.plain_answers import is_plain, recorded_all, recorded_each
 from meterd_server.rpc.plain_costs import METERS_MAX, CostReader
 from meterd_server.rpc.status import RequestError
-from meterd_server.rpc.varints import number_of, varint
+from meterd_server.rpc.varints import number_of, varint, varints
 from meterd_server.rules import decide_batch, decide_costs
 
 METERS = [*(f"meter_{number}" for number in range(METERS_MAX)), "reasoning_tokens", "m" * 64]
@@ -79,7 +80,8 @@ def results(account, plain_cost):
     assert is_plain(outcome)
     answer = metering_pb2.BatchResponse()
     encode.fill_recorded(answer.results.add().record_cost, outcome)
-    return recorded(outcome, plain_cost).encode("latin-1"), answer
+    (text,) = recorded_each([(plain_cost, outcome)])
+    return text.encode("latin-1"), answer
 
 
 COMMON = [
@@ -278,8 +280,8 @@ def test_many_are_answered_at_once(many):
         accounts = {user_id: Account(user_id, 5, 1_000, 300, 7, 999_999) for user_id in read.commands.user_ids}
         decision = decide_costs(accounts, read.commands, 1_700_000_000_123_456)
         if decision:
-            alone = [*map(recorded, decision.recorded, read.each())]
-            assert "".join(alone) == recorded_all(decision.recorded, read)
+            alone = [recorded_each([pair]) for pair in zip(read.each(), decision.recorded, strict=True)]
+            assert [*chain.from_iterable(alone)] == recorded_all(decision.recorded, read)
 
 
 @pytest.mark.parametrize("common", [COMMON[1], usage(meter_1=0)], ids=["cost", "usage"])
@@ -322,9 +324,12 @@ def test_a_message_with_something_else(before, after):
 @example(-(2**28) - 1)
 @example(-1)
 @example(2**28)
+@example(2**42 - 1)
+@example(2**42)
 def test_numbers(number):
     """A number's text is its bytes in a message, and the number can be read from it."""
     written = metering_pb2.RecordCostRequest(cost_microcents=number).SerializeToString()
     assert b"\x18" + varint(number).encode("latin-1") == written
     if number >= 0:
         assert number == number_of(varint(number))
+    assert [varint(number)] == varints([number])

@@ -52,7 +52,7 @@ from meterd_server.model.outcomes import (
     Outcome,
     Rejection,
 )
-from meterd_server.model.usage_text import usage_of, usage_template, usage_text
+from meterd_server.model.usage_text import usage_of, usage_pieces, usage_text, usage_texts
 
 __all__ = [
     "ACCOUNT_MICROCENTS_MAX",
@@ -100,6 +100,7 @@ __all__ = [
     "Usage",
     "together",
     "usage_of",
-    "usage_template",
+    "usage_pieces",
     "usage_text",
+    "usage_texts",
 ]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from functools import lru_cache
+from itertools import repeat
 from typing import TYPE_CHECKING
 
 from meterd_server.model.entries import RateCardKey, Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 _to_json = json.JSONEncoder(separators=(",", ":")).encode
 
@@ -25,11 +26,29 @@ def usage_text(usage: Usage | None, rate_card: RateCardKey | None) -> str | None
     return f"{begin}{units_text}{end}"
 
 
-def usage_template(service: str, model: str, meters: Iterable[str], rate_card: RateCardKey) -> str:
-    """What `usage_text` is of such usage, to be given the units of the meters in their order, with `%`."""
-    begin, end = (text.replace("%", "%%") for text in _around_units(service, model, rate_card))
-    units_text = ",".join([f'"{meter}":%d' for meter in meters])
-    return f"{begin}{units_text}{end}"
+def usage_pieces(service: str, model: str, meters: Iterable[str], rate_card: RateCardKey) -> Sequence[str]:
+    """What stands before, between and after the units in the `usage_text` of such usage."""
+    begin, end = _around_units(service, model, rate_card)
+    before_units = ",".join([f'"{meter}":\0' for meter in meters])
+    return f"{begin}{before_units}{end}".split("\0")
+
+
+def usage_texts(pieces: Sequence[str], units: Iterable[Iterable[int]]) -> list[str]:
+    """The `usage_text` of many usages with these pieces; `units` has a column for each meter."""
+    columns: list[Iterable[str]] = [repeat(pieces[0])]
+    for piece, column in zip(pieces[1:], units, strict=True):
+        columns += map(_DECIMALS.__getitem__, column), repeat(piece)
+    return [*map("".join, zip(*columns))]  # noqa: B905 -- some of them go on for ever
+
+
+class _Decimals(dict[int, str]):
+    """Each number's decimal text; most are looked up."""
+
+    def __missing__(self, number: int) -> str:
+        return str(number)
+
+
+_DECIMALS = _Decimals({number: str(number) for number in range(1 << 14)})
 
 
 def usage_of(text: str | None) -> tuple[Usage | None, RateCardKey | None]:

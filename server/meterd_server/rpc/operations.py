@@ -8,7 +8,7 @@ long.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
 
 from google.rpc import status_pb2  # type: ignore[import-untyped, unused-ignore]
 
@@ -29,7 +29,7 @@ from meterd_server.model import (
 )
 from meterd_server.rpc import encode, validate
 from meterd_server.rpc.decode import Undecodable
-from meterd_server.rpc.plain_answers import is_plain, recorded, recorded_all
+from meterd_server.rpc.plain_answers import is_plain, recorded_all, recorded_each
 from meterd_server.rpc.plain_costs import CostReader, PlainCost, PlainCosts
 from meterd_server.rpc.status import RequestError, Violation, from_exception, from_rejection, invalid_argument
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from meterd_server.ledger import AnyLedger
-    from meterd_server.model import Outcome
+    from meterd_server.model import Applied, Outcome
     from meterd_server.rpc.decode import Operations
 
 OPERATIONS_MAX = 10_000
@@ -158,6 +158,11 @@ def _commands_of(part: _Part) -> Sequence[Command]:
     ]
 
 
+def _is_plain(pair: tuple[_Step, Outcome | None]) -> TypeGuard[tuple[PlainCost, Applied]]:
+    step, outcome = pair
+    return isinstance(step, PlainCost) and outcome is not None and is_plain(outcome)
+
+
 class _Results:
     """Results on their way into one message, on the wire the same for a Batch as for a Stream."""
 
@@ -169,39 +174,32 @@ class _Results:
     def add_part(self, part: _Part, outcomes: Sequence[Outcome]) -> None:
         """Add the results of the next operations; `outcomes` are those of their commands."""
         if isinstance(part, PlainCosts) and isinstance(outcomes, RecordedColumns):
-            self._add_text(recorded_all(outcomes, part))
+            self._add_text("".join(recorded_all(outcomes, part)))
             return
         left = iter(outcomes)
-        for step in part.each() if isinstance(part, PlainCosts) else part:
-            if isinstance(step, PlainCost):
-                self._add_cost(step, next(left))
-            elif isinstance(step, status_pb2.Status):
-                self._add_status(step)
+        steps = part.each() if isinstance(part, PlainCosts) else part
+        each = [(step, None if isinstance(step, status_pb2.Status) else next(left)) for step in steps]
+        texts = iter(recorded_each([pair for pair in each if _is_plain(pair)]))
+        for pair in each:
+            if _is_plain(pair):
+                self._add_text(next(texts))
             else:
-                self._add(step, next(left))
-
-    def _add_cost(self, cost: PlainCost, outcome: Outcome) -> None:
-        if is_plain(outcome):
-            self._add_text(recorded(outcome, cost))
-        else:
-            self._add(cost.command, outcome)
+                self._add(*pair)
 
     def _add_text(self, text: str) -> None:
         if self._has_messages:
             self._write_messages()
         self._done.append(text)
 
-    def _add(self, command: Command, outcome: Outcome) -> None:
+    def _add(self, step: _Step, outcome: Outcome | None) -> None:
         """Add the result of the next operation."""
-        if isinstance(outcome, Rejection):
-            self._add_status(from_rejection(outcome))
+        if isinstance(step, status_pb2.Status):
+            self._next().status.CopyFrom(step)
+        elif isinstance(outcome, Rejection):
+            self._next().status.CopyFrom(from_rejection(outcome))
         else:
-            name, fill = _WRITE[type(command)]
+            name, fill = _WRITE[type(step.command if isinstance(step, PlainCost) else step)]
             fill(getattr(self._next(), name), outcome)
-
-    def _add_status(self, status: status_pb2.Status) -> None:
-        """Add a status as the result of the next operation."""
-        self._next().status.CopyFrom(status)
 
     def message(self) -> bytes:
         """All of them."""

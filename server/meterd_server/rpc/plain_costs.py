@@ -15,7 +15,7 @@ from itertools import chain
 from operator import add
 from typing import TYPE_CHECKING, NamedTuple, cast
 
-from meterd_server.model import OPERATION_MICROCENTS_MAX, CostColumns, PricedColumns, usage_template
+from meterd_server.model import OPERATION_MICROCENTS_MAX, CostColumns, PricedColumns, usage_pieces, usage_texts
 from meterd_server.model.flat import made
 from meterd_server.pricing import OPERATION_PICOCENTS_MAX
 from meterd_server.rpc.varints import VARINTS, number_of, varint
@@ -97,8 +97,8 @@ class _Rates(NamedTuple):
     prices: tuple[int, ...]
     kept_places: tuple[int, ...]
     """The places of the meters in the order in which they are kept."""
-    template: str
-    """See `usage_template`."""
+    pieces: Sequence[str]
+    """See `usage_pieces`."""
     card_text: str
 
 
@@ -203,7 +203,7 @@ class CostReader:
             rates = self._rates[form] = self._rates_of(form)
         if rates is None:
             return None
-        card, prices, kept_places, template, card_text = rates
+        card, prices, kept_places, pieces, card_text = rates
         units = [[*map(number_of, column)] for column in numbers]
         count = len(units[0])
         parts = [map(price.__mul__, column) for price, column in zip(prices, units, strict=True)]
@@ -214,8 +214,8 @@ class CostReader:
             picocents = [max(each, card.minimum_picocents) for each in picocents]
         if max(picocents) > OPERATION_PICOCENTS_MAX:
             return None
-        kept = zip(*(units[place] for place in kept_places), strict=True)
-        return _Priced([form.service] * count, picocents, [*map(template.__mod__, kept)], [card_text] * count)
+        texts = usage_texts(pieces, [units[place] for place in kept_places])
+        return _Priced([form.service] * count, picocents, texts, [card_text] * count)
 
     def _rates_of(self, form: _Form) -> _Rates | None:
         """What usage of this form costs; None if that takes more than multiplying and adding up."""
@@ -231,7 +231,7 @@ class CostReader:
             card,
             tuple(card.prices[meter] for meter in meters),
             tuple(kept_places),
-            usage_template(service, model, [meters[place] for place in kept_places], key),
+            usage_pieces(service, model, [meters[place] for place in kept_places], key),
             f"b{_sized(card_text)}",
         )
 

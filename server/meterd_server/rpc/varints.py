@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 _BITS = 14
 _TABLE = 1 << _BITS
@@ -35,6 +35,20 @@ def varint(number: int) -> str:
         text += _GOES_ON[number & _TABLE - 1]
         number >>= _BITS
     return text + VARINTS[number]
+
+
+def varints(numbers: Iterable[int]) -> list[str]:
+    """The texts of int64s. For what most numbers are `varint` is not called: its call would take longer than they do."""
+    return [
+        VARINTS[number]
+        if 0 <= number < _TABLE
+        else _GOES_ON[number & _TABLE - 1] + VARINTS[number >> _BITS]
+        if 0 <= number < _TABLE**2
+        else _GOES_ON[number & _TABLE - 1] + _GOES_ON[number >> _BITS & _TABLE - 1] + _REST_OF_SMALL_NEGATIVES
+        if 0 > number >= -(_TABLE**2)
+        else varint(number)
+        for number in numbers
+    ]
 
 
 class _Numbers(dict[str, int]):

@@ -76,6 +76,7 @@ MUTANTS = [
             "map(neg, numbers.charges_microcents)",
             "numbers.charges_microcents",
         ),
+        ("an answer says a number that is 0", "if 0 in numbers:", "if False:"),
     ),
     *planted(
         "workers/frames.py",
