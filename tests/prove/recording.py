@@ -62,6 +62,7 @@ def tuned(dice: random.Random) -> Iterator[None]:
     with (
         patch.object(engine, "CHECKPOINT_PAGES", checkpoint_pages),
         patch.object(writer, "REPLAY_ENTRIES_MAX", dice.choice((0, 5, 40, 50_000))),
+        patch.object(writer, "CATCH_UP_EVERY_ENTRIES", dice.choice((1, 3, 10))),
         patch.object(engine, "_PRAGMAS", pragmas),
     ):
         yield

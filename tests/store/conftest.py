@@ -2,6 +2,7 @@
 
 import pytest
 
+from meterd_server.store.sqlite import writer
 from store.engines import ENGINES
 from store.special import Counter
 
@@ -48,3 +49,14 @@ async def counter(request, engine, open_store):
     if reopens and not engine.survives_reopening:
         pytest.skip(f"{engine.name} does not survive reopening")
     return Counter(open_store, reopens=reopens)
+
+
+@pytest.fixture
+def catch_up(monkeypatch):
+    """Return a function that has a SQLite store's account rows catch up when they are so many entries behind."""
+
+    def catch_up(*, behind, every_entries=1):
+        monkeypatch.setattr(writer, "REPLAY_ENTRIES_MAX", behind)
+        monkeypatch.setattr(writer, "CATCH_UP_EVERY_ENTRIES", every_entries)
+
+    return catch_up

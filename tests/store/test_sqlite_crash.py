@@ -10,8 +10,9 @@ from contextlib import closing
 
 import pytest
 
-from meterd_server.store.sqlite import SqliteStore, writer
+from meterd_server.store.sqlite import SqliteStore
 from rules.commands import cost, funding, strict_cost
+from store.faults import Disk
 from store.model import Model, assert_holds, brief
 from store.special import assert_sound, special_command
 
@@ -91,10 +92,11 @@ async def test_a_long_replay(store, tmp_path):
 
 
 @pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("every_entries", [1, 9])
 @pytest.mark.parametrize("replay_entries_max", [0, 1, 7, 40])
-async def test_catching_up_at_any_time(store, tmp_path, monkeypatch, seed, replay_entries_max):
+async def test_catching_up_at_any_time(store, tmp_path, catch_up, seed, replay_entries_max, *, every_entries):
     """However often account rows are brought up to date, each image replays what its rows lack, and nothing twice."""
-    monkeypatch.setattr(writer, "REPLAY_ENTRIES_MAX", replay_entries_max)
+    catch_up(behind=replay_entries_max, every_entries=every_entries)
     dice, model = random.Random(seed), Model()
     for _ in range(40):
         batch = random_batch(dice)
@@ -106,18 +108,35 @@ async def test_catching_up_at_any_time(store, tmp_path, monkeypatch, seed, repla
     await assert_image_holds(path, model)
 
 
-async def test_a_user_who_is_never_seen_again_is_caught_up(store, tmp_path, monkeypatch):
+async def test_a_user_who_is_never_seen_again_is_caught_up(store, tmp_path, catch_up):
     """One quiet user does not hold back where a replay begins for good."""
-    monkeypatch.setattr(writer, "REPLAY_ENTRIES_MAX", 10)
+    catch_up(behind=10)
     await store.commit([cost("quiet", 1)], 1)
     for _ in range(60):
         await store.commit([cost("busy", 1)], 1)
     assert 40 < replayed_from(image(tmp_path / "live", tmp_path / "image"))
 
 
-async def test_memory_is_bounded(store, monkeypatch):
+async def test_between_two_times_a_commit_is_one_statement(tmp_path, catch_up):
+    """Rows that are behind catch up with every so many entries, and then many of them: single calls stay cheap."""
+    catch_up(behind=0, every_entries=4)
+    disk = Disk()
+    store = SqliteStore(tmp_path / NAME, connect=disk.connect)
+    await store.open()
+    await store.commit([cost(user_id, 1) for user_id in USERS], 1)
+    counts = []
+    for number in range(12):
+        before = len(disk.statements)
+        await store.commit([cost(USERS[number], 1)], 1)
+        counts.append(len(disk.statements) - before)
+    await store.close()
+    assert [1, 1, 1] == counts[1:4] == counts[5:8] == counts[9:]
+    assert min(counts[::4]) > 1
+
+
+async def test_memory_is_bounded(store, catch_up):
     """Of many users who come once each, few are kept in memory; the others are read when they are asked for."""
-    monkeypatch.setattr(writer, "REPLAY_ENTRIES_MAX", 10)
+    catch_up(behind=10)
     users = [f"passing-{number}" for number in range(200)]
     for user_id in users:
         await store.commit([cost(user_id, 1)], 1)
@@ -126,9 +145,9 @@ async def test_memory_is_bounded(store, monkeypatch):
 
 
 @pytest.mark.parametrize("seed", range(3))
-async def test_a_log_cut_anywhere_is_a_whole_number_of_batches(store, tmp_path, monkeypatch, seed):
+async def test_a_log_cut_anywhere_is_a_whole_number_of_batches(store, tmp_path, catch_up, seed):
     """After a crash that lost the end of the log, what is left is the state after one of the batches."""
-    monkeypatch.setattr(writer, "REPLAY_ENTRIES_MAX", 5)
+    catch_up(behind=5)
     dice, model = random.Random(seed), Model()
     log = tmp_path / "live" / f"{NAME}-wal"
     states = [(log.stat().st_size, model.copy())]
@@ -187,9 +206,9 @@ async def test_a_killed_process_leaves_no_lock(tmp_path):
 
 @pytest.mark.parametrize("replay_entries_max", [0, 3, 50_000])
 @pytest.mark.parametrize("seed", range(4))
-async def test_special_commands_between_crashes(tmp_path, monkeypatch, seed, replay_entries_max):
+async def test_special_commands_between_crashes(tmp_path, catch_up, seed, replay_entries_max):
     """Reservations, grants, policies and reversals come to the same in a store that keeps crashing and in one that never does."""
-    monkeypatch.setattr(writer, "REPLAY_ENTRIES_MAX", replay_entries_max)
+    catch_up(behind=replay_entries_max)
     dice, now_us = random.Random(seed), 0
     steady = SqliteStore(":memory:")
     await steady.open()

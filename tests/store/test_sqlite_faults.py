@@ -5,7 +5,7 @@ import sqlite3
 import pytest
 
 from meterd_server.errors import StartupError, StoreUnavailable
-from meterd_server.store.sqlite import SqliteStore, writer
+from meterd_server.store.sqlite import SqliteStore
 from rules.commands import cost, funding, strict_cost, update
 from store.faults import Disk
 from store.model import Model, assert_holds, brief, entries_of
@@ -61,10 +61,10 @@ async def assert_unavailable(store):
 @pytest.mark.parametrize("done_first", [False, True], ids=["undone", "done"])
 @pytest.mark.parametrize("catching_up", [False, True], ids=["plain", "catching up"])
 @pytest.mark.parametrize("batch", [MANY, ONE], ids=["many", "one"])
-async def test_a_failure_at_any_statement(tmp_path, monkeypatch, *, batch, catching_up, done_first, broken_for_good):
+async def test_a_failure_at_any_statement(tmp_path, catch_up, *, batch, catching_up, done_first, broken_for_good):
     """Whichever statement of a commit fails, the batch is there as a whole or not at all, and a retry settles it."""
     if catching_up:
-        monkeypatch.setattr(writer, "REPLAY_ENTRIES_MAX", 0)
+        catch_up(behind=0)
     whole = []
     while True:
         disk = Disk()

@@ -47,8 +47,9 @@ _BEGIN = f"(\n{_LENGTH}\x12{_LENGTH}\n.)([ -~]{{1,64}}+)(\x12.)([!-~]{{1,64}})"
 _NUMBER = "([\x80-\xff]{0,8}+[\x00-\x7f])"
 _METER_TAG = "\x1a"
 _METER = f"{_METER_TAG}.\n.[a-z][^\x10]{{0,63}}+\x10"
-_NAMES = f"{_LENGTH}\n.[ -~]{{1,64}}+(?:\x12.[ -~]{{1,64}}+)?{_METER}"
-_costs = re.compile(f"{_BEGIN}\x18{_NUMBER}((?:[*].[ -~]{{1,64}}+)?)", re.DOTALL)
+# Nothing as the other alternative is found faster than something that is optional.
+_NAMES = f"{_LENGTH}\n.[ -~]{{1,64}}+(?:\x12.[ -~]{{1,64}}+|){_METER}"
+_costs = re.compile(f"{_BEGIN}\x18{_NUMBER}([*].[ -~]{{1,64}}+|)", re.DOTALL)
 _usages = {
     meters: re.compile(f'{_BEGIN}"(({_NAMES}){_NUMBER}' + f"({_METER}){_NUMBER}" * (meters - 1) + ")", re.DOTALL)
     for meters in range(1, METERS_MAX + 1)

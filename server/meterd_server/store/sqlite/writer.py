@@ -41,6 +41,9 @@ if TYPE_CHECKING:
 REPLAY_ENTRIES_MAX = 50_000
 """How many entries the account rows may lack, about: a fraction of a second to replay at the next start."""
 
+CATCH_UP_EVERY_ENTRIES = 64
+"""Account rows catch up only then: the commits of single calls between are one statement each, and many rows at once take less."""
+
 MARK_EVERY_VERSIONS = 64
 """How far apart `entry_mark` enters a user's chain."""
 
@@ -80,6 +83,7 @@ class Writer:
         self._accounts = Accounts(accounts_max)
         self._last_account_id, self._last_entry_id = connection.execute(_LAST_IDS).fetchone()
         self._replay_after_entry_id: int = connection.execute(_REPLAY_AFTER).fetchone()[0]
+        self._entries_since_catch_up = 0
         self._replay()
 
     def peek(self, user_id: str) -> Account | None:
@@ -257,11 +261,17 @@ class Writer:
 
     def _write(self, plan: _Plan) -> None:
         if plan.entry_rows:
-            behind = self._last_entry_id - self._replay_after_entry_id
-            # Twice as many as could have gone ahead: the backlog shrinks a little at each commit, and none is held up.
-            self._transact(
-                plan, self._accounts.longest_ahead(2 * len(plan.after)) if behind > REPLAY_ENTRIES_MAX else ()
-            )
+            self._transact(plan, self._to_catch_up(plan))
+
+    def _to_catch_up(self, plan: _Plan) -> Sequence[str]:
+        """The users whose account rows are written along with the plan."""
+        behind = self._last_entry_id - self._replay_after_entry_id
+        self._entries_since_catch_up += len(plan.entry_rows)
+        if behind <= REPLAY_ENTRIES_MAX or self._entries_since_catch_up < CATCH_UP_EVERY_ENTRIES:
+            return ()
+        self._entries_since_catch_up = 0
+        # Twice as many as could have gone ahead: the backlog shrinks a little each time, and no commit is held up for long.
+        return self._accounts.longest_ahead(2 * max(len(plan.after), CATCH_UP_EVERY_ENTRIES))
 
     def _transact(self, plan: _Plan, catch_up: Sequence[str]) -> None:
         """One transaction: the plan's rows, and the account rows of the users in `catch_up`. Then memory follows."""
