@@ -1,4 +1,4 @@
-"""The answers to costs in the common form, as their bytes: what `encode` makes of them, in a third of the time.
+"""The answers to costs in the common form, as their bytes: what `encode` makes of them, in half of the time.
 
 They are put together a column at a time, a field of all answers after the other. Told apart is only what such a cost can come to.
 Protobuf leaves out a number that is 0 and a text that is empty; so does this.

@@ -68,7 +68,7 @@ def _add_up(accounts: Mapping[str, Account], costs: CostColumns, now_us: int) ->
 def _add_up_different(
     accounts: Mapping[str, Account], costs: CostColumns, now_us: int
 ) -> tuple[Numbers, list[Account]]:
-    """As `_add_up`, in two thirds of the time, for costs of which no two are of the same user."""
+    """As `_add_up`, in seven tenths of the time, for costs of which no two are of the same user."""
     user_ids, charges = costs.user_ids, costs.costs_microcents
     before = zip(*map(accounts.__getitem__, user_ids), strict=True)
     _, versions, funded, spent, times_us, residues, _ = before
