@@ -326,4 +326,5 @@ def _accounts(user_ids: set[str], held: Mapping[str, Held]) -> dict[str, Account
 
 def _note_after(plan: _Plan, accounts: Mapping[str, Account], places: Mapping[str, tuple[int, int]]) -> None:
     for user_id, account in accounts.items():
-        plan.after[user_id] = made(Held, (*places[user_id], account))
+        account_id, last_entry_id = places[user_id]
+        plan.after[user_id] = made(Held, (account_id, last_entry_id, account))
