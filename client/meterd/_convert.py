@@ -5,11 +5,13 @@ from datetime import UTC, datetime, timedelta
 from operator import attrgetter
 from typing import Any
 
+from google.protobuf.message import DecodeError
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from meterd._deferred import defer, deferred
 from meterd._labels import Labels
 from meterd.account_types import AccountPolicy, Grant, GrantDraw, OnExpiry, Reservation, ReservationState
+from meterd.errors import InternalError
 from meterd.types import Account, Balance, CheckResult, Entry, EntryKind, EntryPage, RateCardKey, Recorded, Usage
 from meterd.v1 import account_pb2, admin_pb2, ledger_pb2, metering_pb2, reservation_pb2
 
@@ -149,8 +151,11 @@ def recorded_from(answer: Answer) -> Recorded:
 def _response(answer: Answer) -> Any:  # noqa: ANN401 -- the kind of what is read of it
     if not isinstance(answer, bytes):
         return answer
-    result = metering_pb2.OperationResult.FromString(answer)
-    return getattr(result, result.WhichOneof("result") or "")
+    try:
+        result = metering_pb2.OperationResult.FromString(answer)
+    except DecodeError:
+        raise InternalError("the daemon answered what cannot be read") from None
+    return getattr(result, str(result.WhichOneof("result")))
 
 
 def _entry(response: ChangeResponse | ReservationResponse) -> Entry:

@@ -47,8 +47,8 @@ def defer(
 ) -> None:
     """Let a kind's values be made of an answer: a field is what its reader gives, or else the answer's field of that name.
 
-    Where the answer is something else until it is `opened`, that is done whenever a field is looked at. So is the reading, which
-    takes less time than to keep what was read, but for `kept` fields, that are dear.
+    Where the answer is something else until it is `opened`, that is done whenever a field is looked at, and so is the reading: most
+    callers look once. What a reader of `kept` fields gave is kept, because it is dear.
     """
     for field in fields(kind):  # type: ignore[arg-type]
         slot = kind.__dict__[field.name]
@@ -56,7 +56,7 @@ def defer(
         if opened is not None:
             read = _after(opened, read)
         look = _once(slot, read) if field.name in kept else _each_time(slot, read)
-        # Set by the dataclass's own __init__ alone, as the slot is: its __setattr__ refuses everybody else.
+        # The dataclass's own __init__ and __setstate__ set it, as they did the slot: its __setattr__ refuses everybody else.
         setattr(kind, field.name, property(look, slot.__set__))
 
 

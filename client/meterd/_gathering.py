@@ -47,12 +47,15 @@ class Signal(Enum):
 Outcome = Message | bytes | errors.Error | Signal
 """What becomes of an operation: its answer, as a response or as a result of a Batch; the error to raise, or what to do about it."""
 
-_LENGTH_DELIMITED = 2
-_TAGS = {
-    field.name: bytes([field.number << 3 | _LENGTH_DELIMITED])
-    for field in metering_pb2.OperationResult.DESCRIPTOR.fields
-}
-"""What a result with this field begins with."""
+
+def _tag_of(kind: str) -> bytes:
+    result = metering_pb2.OperationResult()
+    getattr(result, kind).SetInParent()
+    return result.SerializeToString()[:-1]
+
+
+_TAGS = {field.name: _tag_of(field.name) for field in metering_pb2.OperationResult.DESCRIPTOR.fields}
+"""What the result of each kind begins with, before its length."""
 
 
 class Asking:
@@ -199,16 +202,28 @@ def answered(batch: Sequence[Asking], response: Any) -> None:  # noqa: ANN401 --
 
 
 def _outcome(asking: Asking, result: bytes) -> Outcome:
-    if result[:1] == _TAGS[asking.call.kind]:
+    kind = asking.call.kind
+    if result.startswith(_TAGS[kind]) and _is_one_field(result, len(_TAGS[kind])):
         return result
     try:
         read = metering_pb2.OperationResult.FromString(result)
     except DecodeError:
         return _senseless(asking, "the daemon answered what is no result")
-    kind = read.WhichOneof("result")
-    if kind == "status":
+    answered_kind = read.WhichOneof("result")
+    if answered_kind == kind:
+        return result
+    if answered_kind == "status":
         return _status.error_from_status(read.status, asking.call.request_id)
-    return _senseless(asking, f"the daemon answered {asking.call.kind} with {kind}")
+    return _senseless(asking, f"the daemon answered {kind} with {answered_kind}")
+
+
+def _is_one_field(data: bytes, tag_bytes: int) -> bool:
+    """Whether there is one field of up to 16,383 bytes and nothing else, as in nearly all results: those are not read here."""
+    rest_bytes = len(data) - tag_bytes
+    if rest_bytes <= 128:
+        return rest_bytes > 0 and data[tag_bytes] == rest_bytes - 1
+    low, high = data[tag_bytes], data[tag_bytes + 1]
+    return low >= 128 > high and rest_bytes - 2 == (low & 127 | high << 7)
 
 
 def _senseless(asking: Asking, message: str) -> errors.InternalError:

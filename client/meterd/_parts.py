@@ -1,7 +1,8 @@
 """Messages of many operations or results, held as the bytes of each.
 
 An operation is written once, as a whole: to put its message into a BatchRequest would copy it first. A result is read by itself: as
-a part of a BatchResponse it would keep all the others in memory for as long as its caller keeps it.
+a part of a BatchResponse it would keep all the others in memory for as long as its caller keeps it. The daemon divides what it is
+sent in the same way.
 """
 
 from typing import Any

@@ -137,13 +137,55 @@ def test_a_request_is_a_batch_request(gathering):
     assert [caller.call.operation for caller in callers] == [*request.operations]
 
 
-def test_an_answer_is_a_batch_response(gathering):
-    """Each caller is told their own of a BatchResponse's results; what is no result at all is that caller's alone."""
-    callers = add(gathering, 3)
-    results = [metering_pb2.OperationResult(record_cost={"replayed": replayed}) for replayed in (True, False)]
-    response = Results.FromString(metering_pb2.BatchResponse(results=results).SerializeToString())
-    response.parts.append(b"\xff")
-    answered(callers, response)
-    *told, error = [caller.told[0] for caller in callers]
-    assert [result.SerializeToString() for result in results] == told
+RECORDED = metering_pb2.OperationResult(record_cost={"replayed": True}).SerializeToString()
+LONG = metering_pb2.OperationResult(record_cost={"entry": {"labels": {"k": "v" * 300}}}).SerializeToString()
+UNKNOWN = b"\xa2\x06\x01x"  # a field of a newer daemon
+
+
+def told(result):
+    """Return what a caller of RecordCost is told of a result."""
+    caller = Caller("alice")
+    answered([caller], Results(parts=[result]))
+    return caller.told[0]
+
+
+@pytest.mark.parametrize(
+    "result",
+    [RECORDED, LONG, UNKNOWN + RECORDED, RECORDED + UNKNOWN, b"\x92\x00" + RECORDED[1:], b"\x7a\x00" + RECORDED],
+    ids=["short", "long", "something before", "something after", "a long tag", "a status before"],
+)
+def test_a_result_is_the_callers(result):
+    """A result is told however it is written, if it is of the kind that was asked for."""
+    assert result == told(result)
+
+
+@pytest.mark.parametrize(
+    "result",
+    [b"", b"\xff", b"\x12", RECORDED[:-1], RECORDED + b"\n\x00", b"\n\x00", b"\x12\xff\x7f"],
+    ids=["nothing", "no tag", "no length", "cut", "a check after", "a check", "a length only"],
+)
+def test_what_is_no_answer_is_an_error(result):
+    """A result that cannot be one of the kind that was asked for is an error, not a value that fails when it is looked at."""
+    error = told(result)
     assert (meterd.InternalError, "r") == (type(error), error.request_id)
+
+
+def test_a_status_is_an_error():
+    """A status is that caller's error, whatever else is in the result before it."""
+    status = metering_pb2.OperationResult(status={"code": 14, "message": "no"}).SerializeToString()
+    assert [meterd.UnavailableError] * 2 == [type(told(each)) for each in (status, RECORDED + status)]
+
+
+def test_an_answer_that_cannot_be_read():
+    """What is garbage inside a result is an error of this client's when it is looked at."""
+    value = Caller("alice").call.parse(told(b"\x12\x01\xff"))
+    with pytest.raises(meterd.InternalError):
+        value.replayed  # noqa: B018
+
+
+def test_an_answer_is_a_batch_response(gathering):
+    """Each caller is told their own of a BatchResponse's results."""
+    callers = add(gathering, 2)
+    results = [metering_pb2.OperationResult(record_cost={"replayed": replayed}) for replayed in (True, False)]
+    answered(callers, Results.FromString(metering_pb2.BatchResponse(results=results).SerializeToString()))
+    assert [[result.SerializeToString()] for result in results] == [caller.told for caller in callers]

@@ -117,6 +117,19 @@ async def test_a_user_who_is_never_seen_again_is_caught_up(store, tmp_path, catc
     assert 40 < replayed_from(image(tmp_path / "live", tmp_path / "image"))
 
 
+@pytest.mark.parametrize("alone", [True, False], ids=["alone", "with others"])
+async def test_retries_do_not_keep_rows_from_catching_up(store, tmp_path, catch_up, *, alone):
+    """A commit that collides with what is recorded is undone: what it would have caught up, the next one does."""
+    retry = cost("quiet", 1, "again")
+    catch_up(behind=10, every_entries=2 if alone else 4)
+    await store.commit([retry], 1)
+    for _ in range(60):
+        news = [cost("busy", 1) for _ in range(1 if alone else 3)]
+        for batch in [news, [retry]] if alone else [[*news, retry]]:
+            await store.commit(batch, 1)
+    assert 40 < replayed_from(image(tmp_path / "live", tmp_path / "image"))
+
+
 async def test_between_two_times_a_commit_is_one_statement(tmp_path, catch_up):
     """Rows that are behind catch up with every so many entries, and then many of them: single calls stay cheap."""
     catch_up(behind=0, every_entries=4)

@@ -178,11 +178,12 @@ class _Results:
             return
         left = iter(outcomes)
         steps = part.each() if isinstance(part, PlainCosts) else part
-        each = [(step, None if isinstance(step, status_pb2.Status) else next(left)) for step in steps]
-        texts = iter(recorded_each([pair for pair in each if _is_plain(pair)]))
-        for pair in each:
-            if _is_plain(pair):
-                self._add_text(next(texts))
+        told = [(step, None if isinstance(step, status_pb2.Status) else next(left)) for step in steps]
+        plain = {place: pair for place, pair in enumerate(told) if _is_plain(pair)}
+        texts = dict(zip(plain, recorded_each([*plain.values()]), strict=True))
+        for place, pair in enumerate(told):
+            if text := texts.get(place):
+                self._add_text(text)
             else:
                 self._add(*pair)
 

@@ -117,12 +117,14 @@ def _results(  # noqa: PLR0917 -- columns go side by side
         version_texts,
         *_field("X", residues),
     )
-    answers = _joined(
-        repeat("\n"), _lengths(entries), entries, repeat("\x12"), _lengths(balances_after), balances_after
-    )
+    answers = [
+        f"\n{VARINTS[len(entry)]}{entry}\x12{VARINTS[len(balance)]}{balance}"
+        for _, entry, balance in zip(users, entries, balances_after, strict=True)
+    ]
+    lengths = [VARINTS[len(answer)] for answer in answers]
     return [
         f"\n{VARINTS[1 + len(length) + len(answer)]}\x12{length}{answer}"
-        for length, answer in zip(_lengths(answers), answers, strict=True)
+        for length, answer in zip(lengths, answers, strict=True)
     ]
 
 
@@ -138,10 +140,6 @@ def _field(tag: str, numbers: Sequence[int], texts: Sequence[str] = ()) -> tuple
     if 0 in numbers:
         return ([tag + text if number else "" for number, text in zip(numbers, texts, strict=True)],)
     return repeat(tag), texts
-
-
-def _lengths(texts: Sequence[str]) -> list[str]:
-    return [VARINTS[len(text)] for text in texts]
 
 
 @lru_cache(64)  # a batch has one, and one more for each entry that an account makes in the same microsecond

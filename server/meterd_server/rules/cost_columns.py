@@ -70,20 +70,19 @@ def _add_up_different(
 ) -> tuple[Numbers, list[Account]]:
     """As `_add_up`, in seven tenths of the time, for costs of which no two are of the same user."""
     user_ids, charges = costs.user_ids, costs.costs_microcents
-    before = zip(*map(accounts.__getitem__, user_ids), strict=True)
-    _, versions, funded, spent, times_us, residues, _ = before
-    picocents: Sequence[int] = residues
+    _, versions, funded, spent, times_us, residues, _ = zip(*map(accounts.__getitem__, user_ids), strict=True)
+    residues_after: Sequence[int] = residues
     if costs.priced:
         due = [*map(add, residues, costs.priced.picocents)]
         charges = [each // PICOCENTS_PER_MICROCENT for each in due]
-        picocents = [each % PICOCENTS_PER_MICROCENT for each in due]
+        residues_after = [each % PICOCENTS_PER_MICROCENT for each in due]
     numbers = Numbers(
         [each + 1 for each in versions],
         charges,
         funded,
         [*map(add, spent, charges)],
         [now_us if now_us > each else each + 1 for each in times_us],
-        picocents,
+        residues_after,
     )
     rows = zip(
         user_ids,
@@ -91,7 +90,7 @@ def _add_up_different(
         funded,
         numbers.spent_microcents,
         numbers.record_times_us,
-        picocents,
+        residues_after,
         repeat(None, len(user_ids)),
         strict=True,
     )

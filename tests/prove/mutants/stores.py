@@ -43,6 +43,8 @@ MUTANTS = [
             "if version >= known.account.version:",
         ),
         ("some entries are not applied when the file is opened", "(replay_after,)))", "(replay_after + 1,)))"),
+        ("rows never catch up", "since < CATCH_UP_EVERY_ENTRIES:", "True:"),
+        ("each commit has rows catch up", "since < CATCH_UP_EVERY_ENTRIES:", "False:"),
         (
             "a user's entries lose their chain",
             "entry))\n            places[user_id] = (account_id, entry_id)",

@@ -264,13 +264,12 @@ class Writer:
             self._transact(plan, self._to_catch_up(plan))
 
     def _to_catch_up(self, plan: _Plan) -> Sequence[str]:
-        """The users whose account rows are written along with the plan."""
+        """The users whose account rows are to be written along with the plan."""
         behind = self._last_entry_id - self._replay_after_entry_id
-        self._entries_since_catch_up += len(plan.entry_rows)
-        if behind <= REPLAY_ENTRIES_MAX or self._entries_since_catch_up < CATCH_UP_EVERY_ENTRIES:
+        since = self._entries_since_catch_up + len(plan.entry_rows)
+        if behind <= REPLAY_ENTRIES_MAX or since < CATCH_UP_EVERY_ENTRIES:
             return ()
-        self._entries_since_catch_up = 0
-        # Twice as many as could have gone ahead: the backlog shrinks a little each time, and no commit is held up for long.
+        # At least as many as can have gone ahead since: the backlog shrinks, and no commit is held up for long.
         return self._accounts.longest_ahead(2 * max(len(plan.after), CATCH_UP_EVERY_ENTRIES))
 
     def _transact(self, plan: _Plan, catch_up: Sequence[str]) -> None:
@@ -292,6 +291,7 @@ class Writer:
         self._last_account_id += len(plan.new_users)
         self._last_entry_id += len(plan.entry_rows)
         self._replay_after_entry_id = replay_after
+        self._entries_since_catch_up = 0 if caught_up else self._entries_since_catch_up + len(plan.entry_rows)
         self._accounts.put_ahead(plan.after, plan.first_entry_id)
         self._accounts.put_clean(caught_up)
 
