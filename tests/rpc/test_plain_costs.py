@@ -277,7 +277,10 @@ def test_many_are_answered_at_once(many):
     many = [raw for number, raw in enumerate(many) if plain(raw) and raw not in many[:number]]
     text = str(in_message(many), "latin-1")
     if read := many and CostReader(SOURCES.prices).read_all(text, len(many)):
-        accounts = {user_id: Account(user_id, 5, 1_000, 300, 7, 999_999) for user_id in read.commands.user_ids}
+        accounts = {
+            user_id: Account(user_id, 5, 1_000 * place, 300 * place, 7, 999_999 * place)
+            for place, user_id in enumerate(dict.fromkeys(read.commands.user_ids))
+        }
         decision = decide_costs(accounts, read.commands, 1_700_000_000_123_456)
         if decision:
             alone = [recorded_each([pair]) for pair in zip(read.each(), decision.recorded, strict=True)]
