@@ -14,6 +14,7 @@ from meterd_server.addresses import check_free
 from meterd_server.errors import StartupError
 from meterd_server.rpc.admission import Admission, ServerCounts
 from meterd_server.rpc.handlers import Limits, ServiceHandler, no_log
+from meterd_server.rpc.leftovers import Leftovers
 from meterd_server.rpc.poller import Poller
 from meterd_server.rpc.pricing_servicer import PricingService
 from meterd_server.rpc.servicers import AdminService, LedgerService, MeteringService
@@ -75,7 +76,7 @@ class Server:
         )
         self._health = Health()
         self._untaken = Untaken()
-        limits = Limits(self._untaken, Admission(ServerCounts()), Poller())
+        limits = Limits(self._untaken, Admission(ServerCounts()), Poller(), Leftovers())
         self._streams = Streams()
         self._sessions = Sessions(ledger, sources)
         services = {

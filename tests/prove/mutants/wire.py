@@ -85,6 +85,11 @@ MUTANTS = [
         ("columns are taken for other costs", "len(commands) != len(numbers.versions)", "False"),
     ),
     *planted(
+        "rpc/leftovers.py",
+        ("tests/rpc/test_leftovers.py",),
+        ("what calls leave behind gathers", "if self._calls % EVERY_CALLS == 0:", "if False:"),
+    ),
+    *planted(
         "rpc/poller.py",
         ("tests/rpc/test_poller.py",),
         ("calls that are over count as under way", "self._under_way -= 1", "pass"),
