@@ -12,6 +12,7 @@ from operator import neg
 from typing import TYPE_CHECKING, TypeGuard
 
 from meterd_server.model import Applied
+from meterd_server.rpc.plain_costs import USAGE_TAG
 from meterd_server.rpc.varints import VARINTS, varint, varints
 
 if TYPE_CHECKING:
@@ -45,16 +46,15 @@ def recorded_each(recorded: Sequence[tuple[PlainCost, Applied]]) -> list[str]:
             entry.balance_microcents,
             entry.request_id,
             entry.service,
-            usage,
             entry.record_time_us,
-            rate_card,
             account.funded_microcents,
             account.spent_microcents,
             account.residue_picocents,
         )
-        for (_, usage, rate_card), (entry, account, _) in recorded
+        for _, (entry, account, _) in recorded
     ]
-    return _results(*zip(*rows, strict=True))
+    _, usages, rate_cards = zip(*(cost for cost, _ in recorded), strict=True)
+    return _results(*zip(*rows, strict=True), usages=[usages], rate_cards=[rate_cards])
 
 
 def recorded_all(outcomes: RecordedColumns, costs: PlainCosts) -> list[str]:
@@ -68,12 +68,12 @@ def recorded_all(outcomes: RecordedColumns, costs: PlainCosts) -> list[str]:
         outcomes.balances_microcents,
         commands.request_ids,
         commands.services,
-        usages,
         numbers.record_times_us,
-        rate_cards,
         numbers.funded_microcents,
         numbers.spent_microcents,
         numbers.residues_picocents,
+        usages=[repeat(USAGE_TAG), usages] if usages else (),
+        rate_cards=[rate_cards] if usages else (),
     )
 
 
@@ -84,12 +84,13 @@ def _results(  # noqa: PLR0917 -- columns go side by side
     balances: Sequence[int],
     request_ids: Sequence[str],
     services: Sequence[str],
-    usages: Sequence[str],
     record_times_us: Sequence[int],
-    rate_cards: Sequence[str],
     all_funded: Sequence[int],
     all_spent: Sequence[int],
     residues: Sequence[int],
+    *,
+    usages: Sequence[Column] = (),
+    rate_cards: Sequence[Column] = (),
 ) -> list[str]:
     users = [f"\n{VARINTS[len(user_id)]}{user_id}" for user_id in user_ids]
     version_texts, balance_texts = varints(versions), varints(balances)
@@ -103,9 +104,9 @@ def _results(  # noqa: PLR0917 -- columns go side by side
         *_field("(", balances, balance_texts),
         [f"2{VARINTS[len(request_id)]}{request_id}" for request_id in request_ids],
         map(service_of.__getitem__, services),
-        usages,
+        *usages,
         map(_record_time, record_times_us),
-        rate_cards,
+        *rate_cards,
     )
     balances_after = _joined(
         users,

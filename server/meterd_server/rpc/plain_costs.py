@@ -38,6 +38,9 @@ OPERATION_BYTES_MAX = 1_000
 
 _REMEMBERED_MAX = 4096  # names come from callers: what is remembered about them is bounded
 
+USAGE_TAG = "J"
+"""Of a usage in an entry, where it stands as it came."""
+
 _RECORD_COST = b"\x12"
 
 # A field is its tag, its length and itself. Where a tag or a length could be a character of the text before it, the length of that
@@ -75,11 +78,15 @@ class PlainCosts(NamedTuple):
 
     commands: CostColumns
     usages: Sequence[str]
+    """The usages as they came, without the tag that they have in an entry; empty, as `rate_cards` are, where there is no usage."""
     rate_cards: Sequence[str]
 
     def each(self) -> list[PlainCost]:
         """They, one by one."""
-        return [made(PlainCost, parts) for parts in zip(*self, strict=True)]
+        if not self.usages:
+            return [made(PlainCost, (command, "", "")) for command in self.commands]
+        parts = zip(self.commands, [USAGE_TAG + usage for usage in self.usages], self.rate_cards, strict=True)
+        return [made(PlainCost, each) for each in parts]
 
 
 class _Form(NamedTuple):
@@ -179,8 +186,7 @@ class CostReader:
         commands = CostColumns(
             user_ids, request_ids, (0,) * len(user_ids), services, PricedColumns(picocents, usage_texts)
         )
-        # The usage stands in the entry as it came.
-        return PlainCosts(commands, [f"J{usage}" for usage in usages], card_texts)
+        return PlainCosts(commands, usages, card_texts)
 
     def _price_each(self, forms: Iterable[_Form | None], numbers: list[Texts]) -> _Priced | None:
         places: dict[_Form | None, list[int]] = {}
@@ -264,7 +270,7 @@ def _read_costs(columns: list[Texts]) -> PlainCosts | None:
     if None in names or min(costs) <= 0 or max(costs) > OPERATION_MICROCENTS_MAX:
         return None
     services = [name or "" for name in names] * count if len(names) == 1 else [field[2:] for field in service_fields]
-    return PlainCosts(CostColumns(user_ids, request_ids, costs, services), ("",) * count, ("",) * count)
+    return PlainCosts(CostColumns(user_ids, request_ids, costs, services), (), ())
 
 
 @lru_cache(_REMEMBERED_MAX)
