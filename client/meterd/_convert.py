@@ -169,7 +169,7 @@ def _balance(response: metering_pb2.CheckResponse | ChangeResponse | Reservation
 # The messages have fields of the same names as the values.
 defer(Balance)
 defer(CheckResult, opened=_response, balance=_balance)
-defer(Recorded, opened=_response, kept=["entry"], entry=_entry, balance=_balance)
+defer(Recorded, opened=_response, entry=_entry, balance=_balance)
 
 
 def balance_from_answer(response: ledger_pb2.GetBalanceResponse) -> Balance:

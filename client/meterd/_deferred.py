@@ -3,7 +3,7 @@
 Most callers look at one or two fields of what they get, and making them all would be a third of what a coalesced call costs.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import fields
 from operator import attrgetter
 from types import MemberDescriptorType
@@ -39,23 +39,19 @@ def deferred(kind: type[DeferredT], answer: object) -> DeferredT:
 
 
 def defer(
-    kind: type[Deferred],
-    *,
-    opened: Callable[[Any], Any] | None = None,
-    kept: Collection[str] = (),
-    **readers: Callable[[Any], object],
+    kind: type[Deferred], *, opened: Callable[[Any], Any] | None = None, **readers: Callable[[Any], object]
 ) -> None:
-    """Let a kind's values be made of an answer: a field is what its reader gives, or else the answer's field of that name.
+    """Let a kind's values be made of an answer: a field is what its reader gives, once, or else the answer's field of that name.
 
-    Where the answer is something else until it is `opened`, that is done whenever a field is looked at, and so is the reading: most
-    callers look once. What a reader of `kept` fields gave is kept, because it is dear.
+    Where the answer is something else until it is `opened`, that is done whenever it is read: most callers look once.
     """
     for field in fields(kind):  # type: ignore[arg-type]
         slot = kind.__dict__[field.name]
-        read = readers.get(field.name, attrgetter(field.name))
+        reader = readers.get(field.name)
+        read = reader or attrgetter(field.name)
         if opened is not None:
             read = _after(opened, read)
-        look = _once(slot, read) if field.name in kept else _each_time(slot, read)
+        look = _once(slot, read) if reader else _each_time(slot, read)
         # The dataclass's own __init__ and __setstate__ set it, as they did the slot: its __setattr__ refuses everybody else.
         setattr(kind, field.name, property(look, slot.__set__))
 

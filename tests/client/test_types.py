@@ -68,7 +68,7 @@ def test_what_a_client_returns_cannot_be_changed(client):
         result.balance = None
     with pytest.raises(AttributeError, match="'CheckResult' object has no attribute 'allow'"):
         result.allow  # noqa: B018
-    assert result.balance == result.balance
+    assert result.balance is result.balance
 
 
 def test_labels_are_a_mapping():
