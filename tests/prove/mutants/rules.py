@@ -98,15 +98,8 @@ MUTANTS = [
         ),
         ("columns forget the residue", "divmod(residue + price, ", "divmod(price, "),
         ("columns go back in time", "now_us if now_us > record_time_us else record_time_us + 1", "now_us"),
-        ("columns see the old account", "latest[user_id] = account = made(", "account = made("),
-        (
-            "columns take an account out of range",
-            "if max(numbers.spent_microcents) > ACCOUNT_MICROCENTS_MAX:",
-            "if False:",
-        ),
-        ("who comes twice is taken for two users", "if len(accounts) == count else", "if accounts else"),
-        ("a column forgets the residues", "map(add, residues, costs.priced.picocents)", "costs.priced.picocents"),
-        ("a column goes back in time", "now_us if now_us > each else each + 1", "now_us"),
+        ("columns see the old account", "after[user_id] = account = made(", "account = made("),
+        ("columns take an account out of range", "if max(all_spent) > ACCOUNT_MICROCENTS_MAX:", "if False:"),
     ),
     *planted(
         "rules/accounts.py",
