@@ -12,6 +12,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from meterd_server.model import together
+from meterd_server.model.flat import made
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -35,7 +36,7 @@ GATHER_STEP_SECONDS = 0.001
 """How long nothing may arrive before a busy lane stops waiting; the finest that the event loop's timers can tell."""
 
 _LOOKS_AROUND = 3
-"""How often the event loop is let go round after a commit to see whether somebody came meanwhile."""
+"""How often the event loop is let go round after a commit: until it has sent what was to be sent, and read what came meanwhile."""
 
 
 class Waiter(NamedTuple):
@@ -84,6 +85,7 @@ class Lane:
         self._loop = asyncio.get_running_loop()
         self._queue: deque[Waiter] = deque()
         self._task: asyncio.Task[None] | None = None
+        self._looks_left = 0
         self._busy_until_seconds = 0.0
         self._probe_after_seconds = 0.0
         self._stopping = False
@@ -92,10 +94,12 @@ class Lane:
 
     def put(self, commands: Sequence[Command], *, alone: bool) -> asyncio.Future[Any]:
         """Commit the commands; the future's result is their outcomes in order, or the outcome of one `alone`."""
-        waiter = Waiter(commands, self._loop.create_future(), alone)
-        if self._task is None:
+        waiter: Waiter = made(Waiter, (commands, self._loop.create_future(), alone))
+        if self._task is None and not self._looks_left:
             if self._loop.time() >= self._busy_until_seconds and self._commit_at_once(waiter):
-                self._task = self._loop.create_task(self._look_around(), name="lane")
+                # No task: to make one would be part of what the caller waits for.
+                self._looks_left = _LOOKS_AROUND
+                self._loop.call_soon(self._look_around)
                 return waiter.answer
             self._task = self._loop.create_task(self._run(), name="lane")
         self._queue.append(waiter)
@@ -113,8 +117,8 @@ class Lane:
     async def stop(self) -> None:
         """Wait for no more company, and until everything queued is answered."""
         self._stopping = True
-        while self._task:
-            await self._task
+        while self._task or self._looks_left:
+            await (self._task or asyncio.sleep(0))
 
     async def _run(self) -> None:
         try:
@@ -123,17 +127,18 @@ class Lane:
                     await self._gather()
                 await self._commit_next()
                 # Answers leave before another commit holds the event loop up.
-                await _look_around()
+                for _ in range(_LOOKS_AROUND):
+                    await asyncio.sleep(0)
         finally:
             self._task = None
 
-    async def _look_around(self) -> None:
+    def _look_around(self) -> None:
         """After a commit that held the event loop up: who came meanwhile is company, and goes on as a batch."""
-        try:
-            await _look_around()
-            self._expect_company(1)
-        finally:
-            self._task = None
+        self._looks_left -= 1
+        if self._looks_left:
+            self._loop.call_soon(self._look_around)
+            return
+        self._expect_company(1)
         if self._queue:
             self._task = self._loop.create_task(self._run(), name="lane")
 
@@ -195,9 +200,3 @@ class Lane:
             # Small batches may come of many callers who arrive one by one, held up by each other's commits: wait once and see.
             self._busy_until_seconds = now + GATHER_STEP_SECONDS
             self._probe_after_seconds = now + PROBE_SECONDS
-
-
-async def _look_around() -> None:
-    """Let the event loop go round so often that it has read what has come, and sent what was to be sent."""
-    for _ in range(_LOOKS_AROUND):
-        await asyncio.sleep(0)

@@ -171,3 +171,12 @@ async def test_a_disk_that_fails_now_and_then(tmp_path):
     assert [-number for number in range(239, -1, -1)] == sorted(entry.amount_microcents for entry in entries)
     assert -sum(range(240)) == (await store.account("alice")).balance_microcents
     await store.close()
+
+
+async def test_stopping_behind_a_caller_who_was_alone(ledger):
+    """Who asks right after a call that was committed at once is answered before a ledger that stops then has stopped."""
+    first, second = (ledger.submit(cost("alice", number, f"r{number}")) for number in (1, 2))
+    assert (first.done(), second.done()) == (True, False)
+    await ledger.stop()
+    assert second.done()
+    await assert_exact(ledger, "alice", [-1, -2])

@@ -219,9 +219,8 @@ async def _under_way(poller: Poller, answer: Behavior, request: Any, context: St
         poller.end()
 
 
-async def _answer(call: Method, request: Message | Undecodable, _: StreamContext) -> Message:
-    response: Message = await call(decoded(request))
-    return response
+def _answer(call: Method, request: Message | Undecodable, _: StreamContext) -> Awaitable[Message]:
+    return call(decoded(request))
 
 
 async def _answer_much(

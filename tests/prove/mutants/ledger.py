@@ -15,7 +15,14 @@ MUTANTS = [
         ("the queue never gets shorter", "self.queued_operations -= len(waiter.commands)", "pass"),
         ("a failed commit is nobody's", "self._on_failure(batch, error)\n                return", "return"),
         ("who waited behind a failure is told nothing", "waiters = list(self._queue)", "waiters: list[Waiter] = []"),
-        ("a stopping lane leaves its queue", "while self._task:\n            await", "if False:\n            await"),
+        ("a stopping lane leaves its queue", "while self._task or self._looks_left:", "if False:"),
+        ("a stopping lane forgets who came while it looked around", " or self._looks_left:", ":"),
+        ("who comes while a lane looks around goes first", " and not self._looks_left:", ":"),
+        (
+            "who came while a lane looked around waits for ever",
+            "        if self._queue:\n            self._task",
+            "        if False:\n            self._task",
+        ),
         (
             "a commit that was cancelled is not told",
             "except (Exception, asyncio.CancelledError) as error:\n                # A",

@@ -35,7 +35,7 @@ MUTANTS = [
             "        self._execute(statements)\n",
             "        self._accounts.put_ahead(plan.after, plan.first_entry_id)\n        self._execute(statements)\n",
         ),
-        ("a refused retry is not looked up", "if self._find(held, rejected):", "if False:"),
+        ("a refused retry is not looked up", "if rejected and self._find(held, rejected):", "if False:"),
         ("a collision is not decided anew", "recorded = self._find(held, commands)", "recorded = {}"),
         (
             "entries are applied twice when the file is opened",

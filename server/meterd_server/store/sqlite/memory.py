@@ -35,9 +35,10 @@ class Accounts:
         """Take in accounts that entries from `entry_id` on put ahead of their rows."""
         self._ahead.update(accounts)
         since = self._ahead_since_entry_id
-        since.update(dict.fromkeys([user_id for user_id in accounts if user_id not in since], entry_id))
-        for user_id in accounts.keys() & self._clean.keys():
-            del self._clean[user_id]
+        since.update({user_id: entry_id for user_id in accounts if user_id not in since})
+        if self._clean:
+            for user_id in accounts.keys() & self._clean.keys():
+                del self._clean[user_id]
 
     def put_clean(self, accounts: Mapping[str, Held]) -> None:
         """Take in accounts that equal their rows; the ones used longest ago make room."""

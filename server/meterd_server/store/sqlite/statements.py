@@ -7,7 +7,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     Statement = tuple[str, Sequence[Any]]
 
@@ -15,11 +15,12 @@ _ROWS_A_STATEMENT_MAX = 64
 """A statement of its own for each number of rows up to this, prepared once: a batch is few statements, whatever its size."""
 
 
-def insert(verb: str, table: str, columns: str, rows: Sequence[tuple[Any, ...]]) -> Iterator[Statement]:
+def insert(verb: str, table: str, columns: str, rows: Sequence[tuple[Any, ...]]) -> list[Statement]:
     """As few statements as the prepared sizes allow. `verb`: INSERT, or REPLACE where a row may be there."""
-    for start in range(0, len(rows), _ROWS_A_STATEMENT_MAX):
-        chunk = rows[start : start + _ROWS_A_STATEMENT_MAX]
-        yield _insert_statement(verb, table, columns, len(chunk)), [*chain.from_iterable(chunk)]
+    if len(rows) == 1:
+        return [(_insert_statement(verb, table, columns, 1), rows[0])]
+    chunks = [rows[start : start + _ROWS_A_STATEMENT_MAX] for start in range(0, len(rows), _ROWS_A_STATEMENT_MAX)]
+    return [(_insert_statement(verb, table, columns, len(chunk)), [*chain.from_iterable(chunk)]) for chunk in chunks]
 
 
 @cache

@@ -106,7 +106,7 @@ class Writer:
 
     def commit(self, commands: Sequence[Command], now_us: int) -> Sequence[Outcome]:
         """Decide and write the batch in one transaction; see `Store.commit`."""
-        if isinstance(commands, CostColumns):
+        if type(commands) is CostColumns:
             try:
                 if outcomes := self._commit_costs(commands, now_us):
                     return outcomes
@@ -121,7 +121,7 @@ class Writer:
         rejected = [
             command for command, outcome in zip(commands, decision.outcomes, strict=True) if type(outcome) is Rejection
         ]
-        if self._find(held, rejected):
+        if rejected and self._find(held, rejected):
             # A repeated batch: what is a replay changes nothing, so others may be refused, and were recorded as well.
             decision = decide_batch(accounts, self._find(held, commands), commands, now_us, facts)
         try:
@@ -194,8 +194,8 @@ class Writer:
 
     def _load(self, user_ids: set[str]) -> dict[str, Held]:
         held = {user_id: known for user_id in user_ids if (known := self._accounts.get(user_id))}
-        missing = user_ids - held.keys()
-        if missing:
+        if len(held) < len(user_ids):
+            missing = user_ids - held.keys()
             for user_id, *row in self._connection.execute(_LOAD_ACCOUNTS, (json.dumps(list(missing)),)):
                 held[user_id] = held_from_row(user_id, tuple(row))
         return held
@@ -275,25 +275,27 @@ class Writer:
     def _transact(self, plan: _Plan, catch_up: Sequence[str]) -> None:
         """One transaction: the plan's rows, and the account rows of the users in `catch_up`. Then memory follows."""
         caught_up = {user_id: plan.after.get(user_id) or self._must_get(user_id) for user_id in catch_up}
-        statements = [
-            *insert("INSERT", "entry", *alike(PLAIN_ENTRY_COLUMNS, ENTRY_COLUMNS, plan.entry_rows)),
-            *insert("INSERT", "user", "account_id, user_id", plan.new_users),
-            *insert("INSERT", "entry_mark", "account_id, version, entry_id", plan.marks),
-            *plan.consequences,
-        ]
+        statements = insert("INSERT", "entry", *alike(PLAIN_ENTRY_COLUMNS, ENTRY_COLUMNS, plan.entry_rows))
+        if plan.new_users:
+            statements += insert("INSERT", "user", "account_id, user_id", plan.new_users)
+        if plan.marks:
+            statements += insert("INSERT", "entry_mark", "account_id, version, entry_id", plan.marks)
+        statements += plan.consequences
         replay_after = self._replay_after_entry_id
         if caught_up:
             rows = [account_row(held) for held in caught_up.values()]
             replay_after = (self._accounts.first_entry_id_ahead(without=caught_up) or plan.first_entry_id) - 1
             statements += insert("REPLACE", "account", *alike(PLAIN_ACCOUNT_COLUMNS, ACCOUNT_COLUMNS, rows))
             statements.append((_SET_REPLAY_AFTER, (replay_after,)))
+        entries = len(plan.entry_rows)
         self._execute(statements)
         self._last_account_id += len(plan.new_users)
-        self._last_entry_id += len(plan.entry_rows)
+        self._last_entry_id += entries
         self._replay_after_entry_id = replay_after
-        self._entries_since_catch_up = 0 if caught_up else self._entries_since_catch_up + len(plan.entry_rows)
+        self._entries_since_catch_up = 0 if caught_up else self._entries_since_catch_up + entries
         self._accounts.put_ahead(plan.after, plan.first_entry_id)
-        self._accounts.put_clean(caught_up)
+        if caught_up:
+            self._accounts.put_clean(caught_up)
 
     def _execute(self, statements: Sequence[Statement]) -> None:
         connection = self._connection
@@ -320,7 +322,8 @@ class Writer:
 
 def _accounts(user_ids: set[str], held: Mapping[str, Held]) -> dict[str, Account]:
     accounts = {user_id: known.account for user_id, known in held.items()}
-    accounts |= {user_id: Account(user_id) for user_id in user_ids - held.keys()}
+    if len(held) < len(user_ids):
+        accounts |= {user_id: Account(user_id) for user_id in user_ids - held.keys()}
     return accounts
 
 
