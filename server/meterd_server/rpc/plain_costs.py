@@ -10,9 +10,8 @@ what is not as its lengths say, it is left to another way; so this refuses nothi
 from __future__ import annotations
 
 import re
-from functools import lru_cache, partial, reduce
+from functools import lru_cache
 from itertools import chain
-from operator import add
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from meterd_server.model import OPERATION_MICROCENTS_MAX, CostColumns, PricedColumns, usage_pieces, usage_texts
@@ -132,7 +131,7 @@ class CostReader:
 
         Either none of them has usage, or all have as many meters.
         """
-        pattern = next((each for each in _patterns_for(text, count) if each.match(text)), None)
+        pattern = next((each for each in _patterns_for(text) if each.match(text)), None)
         found = pattern.findall(text) if pattern else ()
         if pattern is None or len(found) != count:
             return None
@@ -149,7 +148,7 @@ class CostReader:
         for place, operation in enumerate(operations):
             if operation[:1] == _RECORD_COST and len(operation) <= OPERATION_BYTES_MAX:
                 text = f"\n{VARINTS[len(operation)]}{str(operation, 'latin-1')}"
-                for pattern in _patterns_for(text, 1):
+                for pattern in _patterns_for(text):
                     if match := pattern.fullmatch(text):
                         alike.setdefault(pattern, {})[place] = match.groups()
                         break
@@ -213,10 +212,9 @@ class CostReader:
         card, prices, kept_places, pieces, card_text = rates
         units = [[*map(number_of, column)] for column in numbers]
         count = len(units[0])
-        parts = [map(price.__mul__, column) for price, column in zip(prices, units, strict=True)]
-        picocents = [*reduce(partial(map, add), parts)]
-        if card.per_call_picocents:
-            picocents = [*map(card.per_call_picocents.__add__, picocents)]
+        picocents = [card.per_call_picocents] * count
+        for price, column in zip(prices, units, strict=True):
+            picocents = [sum_so_far + price * number for sum_so_far, number in zip(picocents, column, strict=True)]
         if card.minimum_picocents:
             picocents = [max(each, card.minimum_picocents) for each in picocents]
         if max(picocents) > OPERATION_PICOCENTS_MAX:
@@ -243,11 +241,11 @@ class CostReader:
         )
 
 
-def _patterns_for(text: str, count: int) -> Iterator[re.Pattern[str]]:
+def _patterns_for(text: str) -> Iterator[re.Pattern[str]]:
     """What so many operations may be, most common first."""
     yield _costs
-    # There are no more meters than tags of meters, and seldom fewer: a length or a number may look like a tag.
-    for meters in range(min(text.count(_METER_TAG) // count, METERS_MAX), 0, -1):
+    # There are no more meters than tags of meters: a length or a number may look like a tag.
+    for meters in range(min(text.count(_METER_TAG, 0, OPERATION_BYTES_MAX), METERS_MAX), 0, -1):
         yield _usages[meters]
 
 
