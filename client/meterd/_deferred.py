@@ -31,10 +31,19 @@ _answer_of: Callable[[object], Any] = Deferred.__dict__["_answer"].__get__
 DeferredT = TypeVar("DeferredT", bound=Deferred)
 
 
+_UNREAD: Any = object()
+"""Stands in the slot of a field that is kept once it is read: to find a slot empty takes ten times as long."""
+
+_keepers: dict[type, tuple[Callable[[object, object], None], ...]] = {}
+"""By kind, what sets the slots of the fields that are kept."""
+
+
 def deferred(kind: type[DeferredT], answer: object) -> DeferredT:
     """Return a value of a kind that was prepared by `defer`, whose fields are the answer's."""
     value = object.__new__(kind)
     _set_answer(value, answer)
+    for keep in _keepers[kind]:
+        keep(value, _UNREAD)
     return value
 
 
@@ -45,6 +54,7 @@ def defer(
 
     Where the answer is something else until it is `opened`, that is done whenever it is read: most callers look once.
     """
+    _keepers[kind] = tuple(kind.__dict__[name].__set__ for name in readers)
     for field in fields(kind):  # type: ignore[arg-type]
         slot = kind.__dict__[field.name]
         reader = readers.get(field.name)
@@ -74,11 +84,10 @@ def _once(slot: MemberDescriptorType, read: Callable[[Any], object]) -> Callable
     kept, keep = slot.__get__, slot.__set__
 
     def value(self: Deferred) -> object:
-        try:
-            return kept(self)
-        except AttributeError:  # not looked at yet
+        found = kept(self)
+        if found is _UNREAD:
             found = read(_answer_of(self))
             keep(self, found)
-            return found
+        return found
 
     return value
