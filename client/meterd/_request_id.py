@@ -5,9 +5,12 @@ import random
 import threading
 import time
 
-_RAND_A_BITS, _RAND_B_BITS = 12, 62  # the tail: all of a UUIDv7 that is not time, version or variant
-_RAND_A_END, _RAND_B_END = 1 << _RAND_A_BITS, 1 << _RAND_B_BITS
-_VARIANT = 0b10 << _RAND_B_BITS
+# The tail, all of a UUIDv7 that is not time, version or variant, in two parts: the last group of digits, and all before it.
+_HIGH_BITS, _LOW_BITS = 26, 48
+_HIGH_END, _LOW_END = 1 << _HIGH_BITS, 1 << _LOW_BITS
+_RAND_B_HIGH_BITS = 14  # what of the upper part stands behind the variant, in the same group as that
+_RAND_B_HIGH_END = 1 << _RAND_B_HIGH_BITS
+_VARIANT = 0b10 << _RAND_B_HIGH_BITS
 
 
 class _Generator:
@@ -20,8 +23,8 @@ class _Generator:
         """Forget the past: a forked child must not go on from its parent's tail, nor wait for a lock nobody holds."""
         self._lock = threading.Lock()
         self._unix_ms = 0
-        self._rand_a = self._rand_b = 0
-        # All before `_rand_b`, as text: it is the same for nearly every id of a millisecond.
+        self._high = self._low = 0
+        # All before `_low`, as text: it is the same for nearly every id of a millisecond.
         self._head = ""
         # What tells processes apart is the tail, from the system: a step within a millisecond may come from a cheaper source.
         self._step_bits = random.Random().getrandbits  # noqa: S311
@@ -33,30 +36,30 @@ class _Generator:
             if unix_ms > self._unix_ms:
                 self._begin(unix_ms)
             else:
-                self._rand_b += 1 + self._step_bits(32)
-                if self._rand_b >= _RAND_B_END:
+                self._low += 1 + self._step_bits(32)
+                if self._low >= _LOW_END:
                     self._carry()
-            digits = f"{_VARIANT | self._rand_b:x}"
-            return f"{self._head}{digits[:4]}-{digits[4:]}"
+            return f"{self._head}{self._low:012x}"
 
     def _begin(self, unix_ms: int) -> None:
         """Draw a new tail for a millisecond."""
         self._unix_ms = unix_ms
-        self._rand_a, self._rand_b = divmod(_random_bits(_RAND_A_BITS + _RAND_B_BITS), _RAND_B_END)
+        self._high, self._low = divmod(_random_bits(_HIGH_BITS + _LOW_BITS), _LOW_END)
         self._write_head()
 
     def _carry(self) -> None:
-        """Go on where a step has gone past the last of `_rand_b`; past the last of the tail, in the next millisecond."""
-        self._rand_a += 1
-        self._rand_b -= _RAND_B_END
-        if self._rand_a == _RAND_A_END:
+        """Go on where a step has gone past the last of `_low`; past the last of the tail, in the next millisecond."""
+        self._high += 1
+        self._low -= _LOW_END
+        if self._high == _HIGH_END:
             self._begin(self._unix_ms + 1)
         else:
             self._write_head()
 
     def _write_head(self) -> None:
         digits = f"{self._unix_ms:012x}"
-        self._head = f"{digits[:8]}-{digits[8:]}-7{self._rand_a:03x}-"
+        rand_a, rand_b_high = divmod(self._high, _RAND_B_HIGH_END)
+        self._head = f"{digits[:8]}-{digits[8:]}-7{rand_a:03x}-{_VARIANT | rand_b_high:04x}-"
 
 
 def _random_bits(count: int) -> int:

@@ -55,13 +55,16 @@ def test_ids_rise_when_the_clock_goes_back(monkeypatch):
     assert [5_000, 5_000, 5_000, 6_000] == [uuid.UUID(each).int >> 80 for each in ids]
 
 
-@pytest.mark.parametrize(("rand_a", "rand_a_after", "ms_after"), [(7, 8, 5_000), (0xFFF, None, 5_001)])
-def test_a_full_tail(monkeypatch, rand_a, rand_a_after, ms_after):
+@pytest.mark.parametrize(
+    ("high", "high_after", "ms_after"),
+    [(7 << 14, 7 << 14 | 1, 5_000), (7 << 14 | 0x3FFF, 8 << 14, 5_000), ((1 << 26) - 1, None, 5_001)],
+)
+def test_a_full_tail(monkeypatch, high, high_after, ms_after):
     """Where the tail's lower part has no larger number left, the upper goes up; past its last the next millisecond begins early."""
     monkeypatch.setattr(_request_id.time, "time_ns", lambda: 5_000 * 1_000_000)
     generator = _request_id._Generator()
     first = generator.next()
-    generator._rand_a, generator._rand_b = rand_a, (1 << 62) - 1
+    generator._high, generator._low = high, (1 << 48) - 1
     second, third = uuid.UUID(generator.next()), uuid.UUID(generator.next())
     assert ([5_000, ms_after], 7, uuid.RFC_4122) == (
         [uuid.UUID(first).int >> 80, second.int >> 80],
@@ -69,7 +72,7 @@ def test_a_full_tail(monkeypatch, rand_a, rand_a_after, ms_after):
         second.variant,
     )
     assert second < third
-    assert rand_a_after in (None, second.int >> 64 & 0xFFF)
+    assert high_after in (None, (second.int >> 64 & 0xFFF) << 14 | second.int >> 48 & 0x3FFF)
 
 
 def test_threads_never_share_an_id():
