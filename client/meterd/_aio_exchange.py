@@ -15,7 +15,6 @@ from meterd._calls import Call, Stubs
 from meterd._gathering import Asking, Gathering, Outcome, Signal
 from meterd._retry import Attempts
 from meterd._status import error_from
-from meterd.v1 import metering_pb2
 
 
 class _Task(Asking):
@@ -23,15 +22,8 @@ class _Task(Asking):
 
     __slots__ = ("future",)
 
-    def __init__(
-        self,
-        call: Call[Any],
-        operation: metering_pb2.Operation,
-        deadline: float,
-        future: asyncio.Future[Outcome | None],
-    ) -> None:
-        super().__init__(call, operation, deadline)
-        self.future = future
+    future: asyncio.Future[Outcome | None]
+    """Set by who makes the task wait."""
 
     def tell(self, outcome: Outcome) -> None:
         if not self.future.done():
@@ -65,7 +57,8 @@ class AsyncExchange:
         """Make one attempt of a call and return the answer; raise an `Error`, or RuntimeError if closed meanwhile."""
         if call.operation is None or not self._gathering.batches:
             return await self._send_alone(call, attempts)
-        task = _Task(call, call.operation, attempts.deadline, self._loop.create_future())
+        task = _Task(call, call.operation, attempts.deadline)
+        task.future = self._loop.create_future()
         self._gathering.add(task)
         self._flush_soon()
         if task.deadline < self._timer_deadline:

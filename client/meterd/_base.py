@@ -52,7 +52,9 @@ class BaseClient:
         self._lifetime = Lifetime(type(self).__name__)
 
     def _start(self, timeout_seconds: float | None) -> Attempts:
-        return Attempts(self._retry, self._timeout_seconds if timeout_seconds is None else timeout_seconds)
+        return Attempts(
+            self._retry, self._timeout_seconds if timeout_seconds is None else check_timeout(timeout_seconds)
+        )
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._address!r})"

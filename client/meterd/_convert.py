@@ -1,5 +1,6 @@
 """Wire messages to values and back. Times go through integers only, so a microsecond is never rounded."""
 
+from collections.abc import Callable
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from operator import attrgetter
@@ -8,7 +9,7 @@ from typing import Any
 from google.protobuf.message import DecodeError
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from meterd._deferred import defer, deferred
+from meterd._deferred import defer
 from meterd._labels import Labels
 from meterd.account_types import AccountPolicy, Grant, GrantDraw, OnExpiry, Reservation, ReservationState
 from meterd.errors import InternalError
@@ -138,16 +139,6 @@ def _grant_from(message: account_pb2.Grant) -> Grant:
     )
 
 
-def check_result_from(answer: Answer) -> CheckResult:
-    """Return the value of the answer to Check."""
-    return deferred(CheckResult, answer)
-
-
-def recorded_from(answer: Answer) -> Recorded:
-    """Return the value of the answer to a change, of the account alone or of a reservation, which its entry holds as well."""
-    return deferred(Recorded, answer)
-
-
 def _response(answer: Answer) -> Any:  # noqa: ANN401 -- the kind of what is read of it
     if not isinstance(answer, bytes):
         return answer
@@ -155,21 +146,25 @@ def _response(answer: Answer) -> Any:  # noqa: ANN401 -- the kind of what is rea
         result = metering_pb2.OperationResult.FromString(answer)
     except DecodeError:
         raise InternalError("the daemon answered what cannot be read") from None
-    return getattr(result, str(result.WhichOneof("result")))
+    return getattr(result, result.WhichOneof("result") or "")
 
 
 def _entry(response: ChangeResponse | ReservationResponse) -> Entry:
     return entry_from(response.entry)
 
 
-def _balance(response: metering_pb2.CheckResponse | ChangeResponse | ReservationResponse) -> Balance:
-    return deferred(Balance, response.balance)
-
-
 # The messages have fields of the same names as the values.
-defer(Balance)
-defer(CheckResult, opened=_response, balance=_balance)
-defer(Recorded, opened=_response, entry=_entry, balance=_balance)
+_deferred_balance = defer(Balance)
+
+
+def _balance(response: metering_pb2.CheckResponse | ChangeResponse | ReservationResponse) -> Balance:
+    return _deferred_balance(response.balance)
+
+
+check_result_from: Callable[[Answer], CheckResult] = defer(CheckResult, opened=_response, balance=_balance)
+"""Returns the value of the answer to Check."""
+recorded_from: Callable[[Answer], Recorded] = defer(Recorded, opened=_response, entry=_entry, balance=_balance)
+"""Returns the value of the answer to a change, of the account alone or of a reservation, which its entry holds as well."""
 
 
 def balance_from_answer(response: ledger_pb2.GetBalanceResponse) -> Balance:

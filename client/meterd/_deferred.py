@@ -34,27 +34,16 @@ DeferredT = TypeVar("DeferredT", bound=Deferred)
 _UNREAD: Any = object()
 """Stands in the slot of a field that is kept once it is read: to find a slot empty takes ten times as long."""
 
-_keepers: dict[type, tuple[Callable[[object, object], None], ...]] = {}
-"""By kind, what sets the slots of the fields that are kept."""
-
-
-def deferred(kind: type[DeferredT], answer: object) -> DeferredT:
-    """Return a value of a kind that was prepared by `defer`, whose fields are the answer's."""
-    value = object.__new__(kind)
-    _set_answer(value, answer)
-    for keep in _keepers[kind]:
-        keep(value, _UNREAD)
-    return value
-
 
 def defer(
-    kind: type[Deferred], *, opened: Callable[[Any], Any] | None = None, **readers: Callable[[Any], object]
-) -> None:
-    """Let a kind's values be made of an answer: a field is what its reader gives, once, or else the answer's field of that name.
+    kind: type[DeferredT], *, opened: Callable[[Any], Any] | None = None, **readers: Callable[[Any], object]
+) -> Callable[[Any], DeferredT]:
+    """Let a kind's values be made of an answer, by what this returns.
 
-    Where the answer is something else until it is `opened`, that is done whenever it is read: most callers look once.
+    A field is what its reader gives, once, or else the answer's field of that name. Where the answer is something else until it is
+    `opened`, that is done whenever it is read: most callers look once.
     """
-    _keepers[kind] = tuple(kind.__dict__[name].__set__ for name in readers)
+    keepers = [kind.__dict__[name].__set__ for name in readers]
     for field in fields(kind):  # type: ignore[arg-type]
         slot = kind.__dict__[field.name]
         reader = readers.get(field.name)
@@ -64,6 +53,16 @@ def defer(
         look = _once(slot, read) if reader else _each_time(slot, read)
         # The dataclass's own __init__ and __setstate__ set it, as they did the slot: its __setattr__ refuses everybody else.
         setattr(kind, field.name, property(look, slot.__set__))
+    make = object.__new__
+
+    def deferred(answer: Any) -> DeferredT:  # noqa: ANN401 -- whatever the readers read
+        value = make(kind)
+        _set_answer(value, answer)
+        for keep in keepers:
+            keep(value, _UNREAD)
+        return value
+
+    return deferred
 
 
 def _after(opened: Callable[[Any], Any], read: Callable[[Any], object]) -> Callable[[Any], object]:

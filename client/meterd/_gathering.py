@@ -203,7 +203,8 @@ def answered(batch: Sequence[Asking], response: Any) -> None:  # noqa: ANN401 --
 
 def _outcome(asking: Asking, result: bytes) -> Outcome:
     kind = asking.call.kind
-    if result.startswith(_TAGS[kind]) and _is_one_field(result, len(_TAGS[kind])):
+    tag = _TAGS[kind]
+    if result.startswith(tag) and _is_one_field(result, len(tag)):
         return result
     try:
         read = metering_pb2.OperationResult.FromString(result)

@@ -43,7 +43,7 @@ DEFAULT_RETRY = RetryPolicy()
 
 
 class Attempts:
-    """The attempts of one call: counts them and keeps their common deadline."""
+    """The attempts of one call: counts them and keeps their common deadline. `timeout_seconds` has passed `check_timeout`."""
 
     __slots__ = ("_clock", "_failed", "_jitter", "_policy", "deadline")
 
@@ -58,7 +58,7 @@ class Attempts:
         self._policy = policy
         self._clock = clock
         self._jitter = jitter
-        self.deadline = clock() + check_timeout(timeout_seconds)
+        self.deadline = clock() + timeout_seconds
         """When the last attempt ends, by the clock."""
         self._failed = 0
 
