@@ -106,6 +106,10 @@ class Lane:
         self.queued_operations += len(commands)
         return waiter.answer
 
+    def expect_company(self) -> None:
+        """Wait for company for a while, though there was none, because somebody knows of some."""
+        self._busy_until_seconds = self._loop.time() + BUSY_SECONDS
+
     def drain(self) -> list[Waiter]:
         """Give up everything that waits."""
         waiters = list(self._queue)
@@ -138,7 +142,7 @@ class Lane:
         if self._looks_left:
             self._loop.call_soon(self._look_around)
             return
-        self._expect_company(1)
+        self._learn_from(1)
         if self._queue:
             self._task = self._loop.create_task(self._run(), name="lane")
 
@@ -166,7 +170,7 @@ class Lane:
                 self._on_failure(batch, error)
                 return
             tell_all(batch, outcomes)
-        self._expect_company(len(batch))
+        self._learn_from(len(batch))
 
     def _commit_at_once(self, waiter: Waiter) -> bool:
         """Commit one caller's commands without leaving the event loop, if the store can: the least that a call can take."""
@@ -191,11 +195,11 @@ class Lane:
                 operations += len(waiter.commands)
         return batch
 
-    def _expect_company(self, callers: int) -> None:
+    def _learn_from(self, callers: int) -> None:
         """Decide whether to wait before the next commit, from how many callers this one had and whether others came meanwhile."""
         now = self._loop.time()
         if callers >= COMPANY_CALLERS_MIN:
-            self._busy_until_seconds = now + BUSY_SECONDS
+            self.expect_company()
         elif self._queue and now >= self._probe_after_seconds:
             # Small batches may come of many callers who arrive one by one, held up by each other's commits: wait once and see.
             self._busy_until_seconds = now + GATHER_STEP_SECONDS

@@ -87,15 +87,15 @@ class Admission:
         self._calls_to_look -= 1
         if self._calls_to_look <= 0 or (self._excess > 0 and self._clock() > self._believed_until):
             self._calls_to_look = CALLS_A_LOOK
-            self._excess = self._look() - CALLS_UNDER_WAY_MAX
+            self._excess = self.calls_under_way() - CALLS_UNDER_WAY_MAX
             self._believed_until = self._clock() + BELIEVED_SECONDS
         if self._excess <= 0:
             return False
         self._excess -= 1
         return True
 
-    def _look(self) -> int:
-        """How many calls are under way."""
+    def calls_under_way(self) -> int:
+        """How many calls are under way, read or not, without those that stay open."""
         calls = self._counts.calls()
         if (
             calls - self._ended_by_grpc - self.standing_calls > CALLS_UNDER_WAY_MAX

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from google.rpc import status_pb2  # type: ignore[import-untyped, unused-ignore]
 
     from meterd_server.rpc.admission import Admission
+    from meterd_server.rpc.crowd import Crowd
     from meterd_server.rpc.leftovers import Leftovers
     from meterd_server.rpc.poller import Poller
     from meterd_server.rpc.streams import StreamContext
@@ -84,6 +85,8 @@ class Limits(NamedTuple):
     """Who is told of unary calls that begin and end."""
     leftovers: Leftovers
     """Who frees what gRPC leaves behind of each call."""
+    crowd: Crowd
+    """Who finds out when many calls wait that nobody has seen."""
 
 
 class ServiceHandler(grpc.GenericRpcHandler):
@@ -104,7 +107,7 @@ class ServiceHandler(grpc.GenericRpcHandler):
         always_admitted: bool = False,
     ) -> None:
         self._turns_away = limits.admission.turns_away
-        self._note_call = limits.leftovers.note_call
+        self._notes_of_calls = limits.leftovers.note_call, limits.crowd.note_call
         self._handlers: dict[str, tuple[Handler, Handler | None]] = {}
         for method in descriptor.methods:
             handler = _handler(method, getattr(service, method.name), limits, log_call)
@@ -118,7 +121,8 @@ class ServiceHandler(grpc.GenericRpcHandler):
         found = self._handlers.get(handler_call_details.method)
         if found is None:
             return None
-        self._note_call()
+        for note_call in self._notes_of_calls:
+            note_call()
         handler, refusal = found
         return refusal if refusal is not None and self._turns_away() else handler
 
@@ -130,7 +134,7 @@ def _full_name(method: MethodDescriptor) -> str:
 def _handler(method: MethodDescriptor, call: Method, limits: Limits, log_call: LogCall) -> Handler:
     name = _full_name(method)
     decode, serialize = _way_of(method)
-    untaken, admission, poller, _ = limits
+    untaken, admission, poller, *_ = limits
     if method.client_streaming:
         behavior = _behavior(name, partial(_staying_open, admission, partial(_converse, call)), log_call)
         return grpc.stream_stream_rpc_method_handler(behavior, decode, serialize)

@@ -13,6 +13,7 @@ from meterd.v1 import admin_pb2, ledger_pb2, metering_pb2, pricing_pb2
 from meterd_server.addresses import check_free
 from meterd_server.errors import StartupError
 from meterd_server.rpc.admission import Admission, ServerCounts
+from meterd_server.rpc.crowd import Crowd
 from meterd_server.rpc.handlers import Limits, ServiceHandler, no_log
 from meterd_server.rpc.leftovers import Leftovers
 from meterd_server.rpc.poller import Poller
@@ -76,7 +77,14 @@ class Server:
         )
         self._health = Health()
         self._untaken = Untaken()
-        limits = Limits(self._untaken, Admission(ServerCounts()), Poller(), Leftovers())
+        admission, poller = Admission(ServerCounts()), Poller()
+
+        def expect_company() -> None:
+            poller.expect_many()
+            ledger.expect_company()
+
+        crowd = Crowd(admission.calls_under_way, expect_company)
+        limits = Limits(self._untaken, admission, poller, Leftovers(), crowd)
         self._streams = Streams()
         self._sessions = Sessions(ledger, sources)
         services = {

@@ -80,6 +80,10 @@ class RemoteLedger:
         """See `Ledger.is_full`."""
         return self._unanswered >= self._unanswered_max
 
+    def expect_company(self) -> None:
+        """See `Ledger.expect_company`."""
+        self._busy_until_seconds = self._loop.time() + BUSY_SECONDS
+
     async def account(self, user_id: str) -> Account:
         """See `Ledger.account`: it is the ledger's process that looks, after this was called."""
         self._take(1)
@@ -182,7 +186,7 @@ class RemoteLedger:
             self._loop.call_later(step_seconds, self._gather, len(self._waiters), ends_seconds)
             return
         if len(self._waiters) >= COMPANY_CALLERS_MIN:
-            self._busy_until_seconds = now + BUSY_SECONDS
+            self.expect_company()
         elif self._committing and now >= self._probe_after_seconds:
             # Those before were not answered yet: there may be many callers, who come one by one. Wait once and see.
             self._busy_until_seconds = now + GATHER_STEP_SECONDS

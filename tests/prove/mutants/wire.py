@@ -94,8 +94,21 @@ MUTANTS = [
         ("tests/rpc/test_poller.py",),
         ("calls that are over count as under way", "self._under_way -= 1", "pass"),
         ("gRPC's thread never interrupts again", "self._set_interrupts(True)", "pass"),
-        ("a caller alone waits behind other programs", "self._most >= MANY_CALLS_MIN:", "True:"),
+        ("a caller alone waits behind other programs", "calls >= MANY_CALLS_MIN:", "True:"),
         ("another policy is overruled", "if os.sched_getscheduler(thread.native_id) == old:", "if True:"),
+    ),
+    *planted(
+        "rpc/crowd.py",
+        ("tests/rpc/test_crowd.py",),
+        ("who is busy with few calls waits for more", "self._count_calls() >= CALLS_MIN:", "True:"),
+        ("calls are counted though there is time to wait for them", "if is_busy and", "if"),
+        ("calls are counted all the time", "if passed_seconds < LOOK_SECONDS:", "if False:"),
+    ),
+    *planted(
+        "rpc/server.py",
+        ("tests/rpc/test_crowd.py",),
+        ("a ledger is not told of a crowd", "            ledger.expect_company()\n", ""),
+        ("gRPC's thread interrupts in a crowd", "            poller.expect_many()\n", ""),
     ),
     *planted(
         "rpc/decode.py",
