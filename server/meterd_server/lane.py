@@ -202,5 +202,5 @@ class Lane:
             self.expect_company()
         elif self._queue and now >= self._probe_after_seconds:
             # Small batches may come of many callers who arrive one by one, held up by each other's commits: wait once and see.
-            self._busy_until_seconds = now + GATHER_STEP_SECONDS
+            self._busy_until_seconds = max(self._busy_until_seconds, now + GATHER_STEP_SECONDS)
             self._probe_after_seconds = now + PROBE_SECONDS

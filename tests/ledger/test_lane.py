@@ -64,6 +64,20 @@ async def test_a_lane_that_is_told_of_company_waits_for_it(make_ledger, store, s
     assert [["before"]] == store.batches
 
 
+async def test_what_a_lane_is_told_is_not_forgotten(ledger, store, settle):
+    """A lane that has found one caller behind another goes on waiting for those that somebody else knows of."""
+    store.hold()
+    answers = [ledger.submit(cost("alice", 1))]
+    await settle()
+    answers.append(ledger.submit(cost("alice", 1)))
+    ledger.expect_company()
+    (lane,) = ledger._lanes.values()
+    told = lane._busy_until_seconds
+    store.let_go()
+    await asyncio.gather(*answers)
+    assert told <= lane._busy_until_seconds
+
+
 async def test_what_arrives_during_a_commit_is_the_next_batch(ledger, store, settle):
     """While one batch is under way the others gather, and go together when it is done."""
     store.hold()

@@ -5,6 +5,7 @@ import os
 import pytest
 
 from meterd_server.ledger import Ledger
+from meterd_server.rpc.admission import CALLS_UNDER_WAY_MAX, ServerCounts
 from meterd_server.rpc.crowd import BUSY_SHARE_MIN, CALLS_A_LOOK, CALLS_MIN, LOOK_SECONDS, Crowd
 from meterd_server.workers.remote import RemoteLedger
 
@@ -91,13 +92,20 @@ def test_a_caller_now_and_then(process, calls):
     assert 0 == process.looks
 
 
-async def test_a_server_without_rest(house, monkeypatch):
-    """What waits inside gRPC makes the ledger wait for company, and gRPC's thread leave the event loop alone."""
+@pytest.fixture
+def told(monkeypatch):
+    """Which ledgers were told of a crowd, where servers look at every call and are always busy."""
     told = []
     for ledger in (Ledger, RemoteLedger):
         monkeypatch.setattr(ledger, "expect_company", lambda self: told.append(self))  # noqa: PLW0108 -- bound as a method
-    for name, value in {"BUSY_SHARE_MIN": 0, "CALLS_A_LOOK": 1, "LOOK_SECONDS": 0, "CALLS_MIN": 1}.items():
+    for name, value in {"BUSY_SHARE_MIN": 0, "CALLS_A_LOOK": 1, "LOOK_SECONDS": 0}.items():
         monkeypatch.setattr(f"meterd_server.rpc.crowd.{name}", value)
+    return told
+
+
+async def test_a_server_without_rest(house, told, monkeypatch):
+    """What waits inside gRPC makes the ledger wait for company, and gRPC's thread leave the event loop alone."""
+    monkeypatch.setattr("meterd_server.rpc.crowd.CALLS_MIN", 1)
     await house.check("ada")
     assert 1 == len(told)
     await until(os.SCHED_BATCH)
@@ -105,3 +113,12 @@ async def test_a_server_without_rest(house, monkeypatch):
     await until(os.SCHED_OTHER)
     await house.check("ada")
     assert 1 == len(told)
+
+
+async def test_what_an_overload_has_left(house, told, monkeypatch):
+    """Calls that gRPC ended by itself stay in its count for ever, and are no crowd."""
+    calls = ServerCounts.calls
+    monkeypatch.setattr(ServerCounts, "calls", lambda counts: calls(counts) + CALLS_UNDER_WAY_MAX // 2)
+    for _ in range(3):
+        await house.check("ada")
+    assert [] == told

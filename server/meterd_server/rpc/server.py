@@ -12,8 +12,8 @@ import grpc
 from meterd.v1 import admin_pb2, ledger_pb2, metering_pb2, pricing_pb2
 from meterd_server.addresses import check_free
 from meterd_server.errors import StartupError
-from meterd_server.rpc.admission import Admission, ServerCounts
-from meterd_server.rpc.crowd import Crowd
+from meterd_server.rpc.admission import Admission, CallsUnderWay, ServerCounts
+from meterd_server.rpc.crowd import CALLS_MIN, Crowd
 from meterd_server.rpc.handlers import Limits, ServiceHandler, no_log
 from meterd_server.rpc.leftovers import Leftovers
 from meterd_server.rpc.poller import Poller
@@ -77,13 +77,16 @@ class Server:
         )
         self._health = Health()
         self._untaken = Untaken()
-        admission, poller = Admission(ServerCounts()), Poller()
+        counts = ServerCounts()
+        admission, poller = Admission(counts), Poller()
+        # A count of its own, which believes less: what gRPC ended itself in an overload must not be taken for a crowd ever after.
+        under_way = CallsUnderWay(counts, CALLS_MIN - 1)
 
         def expect_company() -> None:
             poller.expect_many()
             ledger.expect_company()
 
-        crowd = Crowd(admission.calls_under_way, expect_company)
+        crowd = Crowd(lambda: under_way.count(admission.standing_calls), expect_company)
         limits = Limits(self._untaken, admission, poller, Leftovers(), crowd)
         self._streams = Streams()
         self._sessions = Sessions(ledger, sources)

@@ -189,7 +189,7 @@ class RemoteLedger:
             self.expect_company()
         elif self._committing and now >= self._probe_after_seconds:
             # Those before were not answered yet: there may be many callers, who come one by one. Wait once and see.
-            self._busy_until_seconds = now + GATHER_STEP_SECONDS
+            self._busy_until_seconds = max(self._busy_until_seconds, now + GATHER_STEP_SECONDS)
             self._probe_after_seconds = now + PROBE_SECONDS
         self._send_waiting()
 

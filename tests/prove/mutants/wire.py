@@ -108,6 +108,11 @@ MUTANTS = [
         "rpc/server.py",
         ("tests/rpc/test_crowd.py",),
         ("a ledger is not told of a crowd", "            ledger.expect_company()\n", ""),
+        (
+            "what an overload has left is a crowd",
+            "CallsUnderWay(counts, CALLS_MIN - 1)",
+            "CallsUnderWay(counts, 1_000)",
+        ),
         ("gRPC's thread interrupts in a crowd", "            poller.expect_many()\n", ""),
     ),
     *planted(
