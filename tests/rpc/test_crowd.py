@@ -7,6 +7,7 @@ import pytest
 from meterd_server.ledger import Ledger
 from meterd_server.rpc.admission import CALLS_UNDER_WAY_MAX, ServerCounts
 from meterd_server.rpc.crowd import BUSY_SHARE_MIN, CALLS_A_LOOK, CALLS_MIN, LOOK_SECONDS, Crowd
+from meterd_server.rpc.poller import interrupt_others
 from meterd_server.workers.remote import RemoteLedger
 
 from .test_poller import until
@@ -113,6 +114,18 @@ async def test_a_server_without_rest(house, told, monkeypatch):
     await until(os.SCHED_OTHER)
     await house.check("ada")
     assert 1 == len(told)
+
+
+async def test_calls_that_are_seen_anyway(house, told, monkeypatch):
+    """As long as many calls are known of, nobody is told again, nor is gRPC asked."""
+    monkeypatch.setattr("meterd_server.rpc.crowd.CALLS_MIN", 1)
+    monkeypatch.setattr("meterd_server.rpc.poller.LOOK_SECONDS", 3600)
+    try:
+        for _ in range(3):
+            await house.check("ada")
+        assert 1 == len(told)
+    finally:
+        interrupt_others(True)
 
 
 async def test_what_an_overload_has_left(house, told, monkeypatch):

@@ -51,6 +51,11 @@ class Poller:
         self._interrupts = True
         self._under_way = self._most = 0
 
+    @property
+    def knows_of_many(self) -> bool:
+        """Whether many calls were under way, or expected, a short while ago."""
+        return not self._interrupts
+
     def begin(self) -> None:
         """Count a call that has begun."""
         self._under_way += 1

@@ -82,11 +82,15 @@ class Server:
         # A count of its own, which believes less: what gRPC ended itself in an overload must not be taken for a crowd ever after.
         under_way = CallsUnderWay(counts, CALLS_MIN - 1)
 
+        def count_unseen() -> int:
+            # To ask gRPC all the time would cost a twentieth of what is done with many calls, which are seen anyway.
+            return 0 if poller.knows_of_many else under_way.count(admission.standing_calls)
+
         def expect_company() -> None:
             poller.expect_many()
             ledger.expect_company()
 
-        crowd = Crowd(lambda: under_way.count(admission.standing_calls), expect_company)
+        crowd = Crowd(count_unseen, expect_company)
         limits = Limits(self._untaken, admission, poller, Leftovers(), crowd)
         self._streams = Streams()
         self._sessions = Sessions(ledger, sources)

@@ -113,6 +113,7 @@ MUTANTS = [
             "CallsUnderWay(counts, CALLS_MIN - 1)",
             "CallsUnderWay(counts, 1_000)",
         ),
+        ("calls that are seen anyway are counted", "return 0 if poller.knows_of_many else ", "return "),
         ("gRPC's thread interrupts in a crowd", "            poller.expect_many()\n", ""),
     ),
     *planted(
