@@ -64,6 +64,30 @@ def tell_all(waiters: Sequence[Waiter], outcomes: Sequence[Outcome]) -> None:
         first = end
 
 
+class Company:
+    """Whether callers come together: what those who were served last let one expect of the next."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.until_seconds = 0.0
+        """How long company is expected, by the event loop's clock."""
+        self._probe_after_seconds = 0.0
+
+    def expect(self) -> None:
+        """Expect company for a while."""
+        self.until_seconds = self._loop.time() + BUSY_SECONDS
+
+    def learn_from(self, callers: int, *, others_wait: bool) -> None:
+        """Decide what to expect, from how many were served together and whether there are others behind them or before."""
+        now = self._loop.time()
+        if callers >= COMPANY_CALLERS_MIN:
+            self.expect()
+        elif others_wait and now >= self._probe_after_seconds:
+            # There may be many who come one by one, held up by each other: wait once and see.
+            self.until_seconds = max(self.until_seconds, now + GATHER_STEP_SECONDS)
+            self._probe_after_seconds = now + PROBE_SECONDS
+
+
 class Lane:
     """Commits what it is given, in order. `clock_us` is the time money sees; `on_failure` is told when the store failed.
 
@@ -86,8 +110,7 @@ class Lane:
         self._queue: deque[Waiter] = deque()
         self._task: asyncio.Task[None] | None = None
         self._looks_left = 0
-        self._busy_until_seconds = 0.0
-        self._probe_after_seconds = 0.0
+        self._company = Company()
         self._stopping = False
         self.queued_operations = 0
         """Commands that wait, those of the batch under way not counted."""
@@ -96,7 +119,7 @@ class Lane:
         """Commit the commands; the future's result is their outcomes in order, or the outcome of one `alone`."""
         waiter: Waiter = made(Waiter, (commands, self._loop.create_future(), alone))
         if self._task is None and not self._looks_left:
-            if self._loop.time() >= self._busy_until_seconds and self._commit_at_once(waiter):
+            if self._loop.time() >= self._company.until_seconds and self._commit_at_once(waiter):
                 # No task: to make one would be part of what the caller waits for.
                 self._looks_left = _LOOKS_AROUND
                 self._loop.call_soon(self._look_around)
@@ -108,14 +131,14 @@ class Lane:
 
     def expect_company(self) -> None:
         """Wait for company for a while, though there was none, because somebody knows of some."""
-        self._busy_until_seconds = self._loop.time() + BUSY_SECONDS
+        self._company.expect()
 
     def drain(self) -> list[Waiter]:
         """Give up everything that waits."""
         waiters = list(self._queue)
         self._queue.clear()
         self.queued_operations = 0
-        self._busy_until_seconds = 0.0
+        self._company.until_seconds = 0.0
         return waiters
 
     async def stop(self) -> None:
@@ -127,7 +150,7 @@ class Lane:
     async def _run(self) -> None:
         try:
             while self._queue:
-                if self._loop.time() < self._busy_until_seconds:
+                if self._loop.time() < self._company.until_seconds:
                     await self._gather()
                 await self._commit_next()
                 # Answers leave before another commit holds the event loop up.
@@ -142,7 +165,7 @@ class Lane:
         if self._looks_left:
             self._loop.call_soon(self._look_around)
             return
-        self._learn_from(1)
+        self._company.learn_from(1, others_wait=bool(self._queue))
         if self._queue:
             self._task = self._loop.create_task(self._run(), name="lane")
 
@@ -170,7 +193,7 @@ class Lane:
                 self._on_failure(batch, error)
                 return
             tell_all(batch, outcomes)
-        self._learn_from(len(batch))
+        self._company.learn_from(len(batch), others_wait=bool(self._queue))
 
     def _commit_at_once(self, waiter: Waiter) -> bool:
         """Commit one caller's commands without leaving the event loop, if the store can: the least that a call can take."""
@@ -194,13 +217,3 @@ class Lane:
                 batch.append(waiter)
                 operations += len(waiter.commands)
         return batch
-
-    def _learn_from(self, callers: int) -> None:
-        """Decide whether to wait before the next commit, from how many callers this one had and whether others came meanwhile."""
-        now = self._loop.time()
-        if callers >= COMPANY_CALLERS_MIN:
-            self.expect_company()
-        elif self._queue and now >= self._probe_after_seconds:
-            # Small batches may come of many callers who arrive one by one, held up by each other's commits: wait once and see.
-            self._busy_until_seconds = max(self._busy_until_seconds, now + GATHER_STEP_SECONDS)
-            self._probe_after_seconds = now + PROBE_SECONDS

@@ -72,10 +72,10 @@ async def test_what_a_lane_is_told_is_not_forgotten(ledger, store, settle):
     answers.append(ledger.submit(cost("alice", 1)))
     ledger.expect_company()
     (lane,) = ledger._lanes.values()
-    told = lane._busy_until_seconds
+    told = lane._company.until_seconds
     store.let_go()
     await asyncio.gather(*answers)
-    assert told <= lane._busy_until_seconds
+    assert told <= lane._company.until_seconds
 
 
 async def test_what_arrives_during_a_commit_is_the_next_batch(ledger, store, settle):

@@ -10,10 +10,8 @@ from typing import TYPE_CHECKING, Any
 from meterd_server.errors import Overloaded, StoreUnavailable
 from meterd_server.lane import (
     BATCH_OPERATIONS_MAX,
-    BUSY_SECONDS,
-    COMPANY_CALLERS_MIN,
     GATHER_STEP_SECONDS,
-    PROBE_SECONDS,
+    Company,
     Waiter,
     tell_all,
 )
@@ -62,8 +60,7 @@ class RemoteLedger:
         self._sent: dict[int, tuple[int, Sequence[asyncio.Future[Any]], Read]] = {}
         self._committing: set[int] = set()
         self._unanswered = 0
-        self._busy_until_seconds = 0.0
-        self._probe_after_seconds = 0.0
+        self._company = Company()
         self._stopping = False
         self._all_answered = asyncio.Event()
         self._all_answered.set()
@@ -82,7 +79,7 @@ class RemoteLedger:
 
     def expect_company(self) -> None:
         """See `Ledger.expect_company`."""
-        self._busy_until_seconds = self._loop.time() + BUSY_SECONDS
+        self._company.expect()
 
     async def account(self, user_id: str) -> Account:
         """See `Ledger.account`: it is the ledger's process that looks, after this was called."""
@@ -177,7 +174,7 @@ class RemoteLedger:
         """
         now = self._loop.time()
         if (
-            now < min(self._busy_until_seconds, ends_seconds)
+            now < min(self._company.until_seconds, ends_seconds)
             and (before < len(self._waiters) or self._committing)
             and self._waiting_operations < BATCH_OPERATIONS_MAX
             and not self._stopping
@@ -185,12 +182,7 @@ class RemoteLedger:
             step_seconds = min(GATHER_STEP_SECONDS, self._window_seconds)
             self._loop.call_later(step_seconds, self._gather, len(self._waiters), ends_seconds)
             return
-        if len(self._waiters) >= COMPANY_CALLERS_MIN:
-            self.expect_company()
-        elif self._committing and now >= self._probe_after_seconds:
-            # Those before were not answered yet: there may be many callers, who come one by one. Wait once and see.
-            self._busy_until_seconds = max(self._busy_until_seconds, now + GATHER_STEP_SECONDS)
-            self._probe_after_seconds = now + PROBE_SECONDS
+        self._company.learn_from(len(self._waiters), others_wait=bool(self._committing))
         self._send_waiting()
 
     def _send_waiting(self) -> None:
