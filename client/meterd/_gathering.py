@@ -16,7 +16,7 @@ from google.protobuf.message import DecodeError, Message
 
 from meterd import _status, errors
 from meterd._calls import Call
-from meterd._parts import Operations
+from meterd._parts import RESULT_TAGS, Operations
 from meterd.v1 import metering_pb2
 
 IN_FLIGHT_MAX = 2
@@ -46,16 +46,6 @@ class Signal(Enum):
 
 Outcome = Message | bytes | errors.Error | Signal
 """What becomes of an operation: its answer, as a response or as a result of a Batch; the error to raise, or what to do about it."""
-
-
-def _tag_of(kind: str) -> bytes:
-    result = metering_pb2.OperationResult()
-    getattr(result, kind).SetInParent()
-    return result.SerializeToString()[:-1]
-
-
-_TAGS = {field.name: _tag_of(field.name) for field in metering_pb2.OperationResult.DESCRIPTOR.fields}
-"""What the result of each kind begins with, before its length."""
 
 
 class Asking:
@@ -203,7 +193,7 @@ def answered(batch: Sequence[Asking], response: Any) -> None:  # noqa: ANN401 --
 
 def _outcome(asking: Asking, result: bytes) -> Outcome:
     kind = asking.call.kind
-    tag = _TAGS[kind]
+    tag = RESULT_TAGS[kind]
     if result.startswith(tag) and _is_one_field(result, len(tag)):
         return result
     try:

@@ -5,8 +5,11 @@ a part of a BatchResponse it would keep all the others in memory for as long as 
 sent in the same way.
 """
 
+from collections.abc import Callable
 from typing import Any
 
+import grpc
+import grpc.aio
 from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorProto
 from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message_factory import GetMessageClass
@@ -29,3 +32,21 @@ Operations = parts_class(metering_pb2.BatchRequest.OPERATIONS_FIELD_NUMBER)
 """On the wire a BatchRequest."""
 Results = parts_class(metering_pb2.BatchResponse.RESULTS_FIELD_NUMBER)
 """On the wire a BatchResponse."""
+
+
+def _tag_of(kind: str) -> bytes:
+    result = metering_pb2.OperationResult()
+    getattr(result, kind).SetInParent()
+    return result.SerializeToString()[:-1]
+
+
+RESULT_TAGS = {field.name: _tag_of(field.name) for field in metering_pb2.OperationResult.DESCRIPTOR.fields}
+"""What the result of each kind begins with, before its length."""
+
+
+def batch_rpc(channel: grpc.Channel | grpc.aio.Channel, serialize: Callable[[Any], bytes]) -> Callable[..., Any]:
+    """Return what sends a request that `serialize` writes to Batch, for `Results`; to be awaited on an asyncio channel."""
+    rpc: Callable[..., Any] = channel.unary_unary(
+        "/meterd.v1.MeteringService/Batch", request_serializer=serialize, response_deserializer=Results.FromString
+    )
+    return rpc

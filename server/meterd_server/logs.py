@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TextIO
 import structlog
 from grpc.aio import InternalError
 
+from meterd_server.model.flat import made
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
@@ -45,18 +47,18 @@ class CallLog:
     def __init__(self, stream: TextIO, line: Callable[[Call], str]) -> None:
         self._stream = stream
         self._line = line
-        self._noted: list[tuple[int, str, str, str, float]] = []
+        self._noted: list[Call] = []
 
     def note(self, method: str, user: str, code: str, duration_seconds: float) -> None:
         """Note a finished call, from within the event loop; its line is written within FLUSH_SECONDS."""
         if not self._noted:
             asyncio.get_running_loop().call_later(FLUSH_SECONDS, self.flush)
-        self._noted.append((time.time_ns() // 1000, method, user, code, duration_seconds))
+        self._noted.append(made(Call, (time.time_ns() // 1000, method, user, code, duration_seconds)))
 
     def flush(self) -> None:
         """Write what is noted."""
         noted, self._noted = self._noted, []
-        for text in _pieces([f"{self._line(Call._make(call))}\n" for call in noted]):
+        for text in _pieces([f"{self._line(call)}\n" for call in noted]):
             self._stream.write(text)
             self._stream.flush()
 

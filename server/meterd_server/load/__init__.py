@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import grpc
 
 from meterd import RateCard, new_request_id
-from meterd._parts import Results
+from meterd._parts import RESULT_TAGS, batch_rpc
 from meterd.v1 import metering_pb2, metering_pb2_grpc
 
 if TYPE_CHECKING:
@@ -34,9 +34,8 @@ RATE_CARD = RateCard(
 """What the usage of a load is charged by."""
 WARMUP_SECONDS = 0.5
 
-_LENGTH_DELIMITED = 2
-_RECORDED = bytes([metering_pb2.OperationResult.RECORD_COST_FIELD_NUMBER << 3 | _LENGTH_DELIMITED])
-"""The first byte of a result that is no failure."""
+_RECORDED = RESULT_TAGS["record_cost"]
+"""What a result begins with that is no failure."""
 
 
 class Load(NamedTuple):
@@ -81,11 +80,7 @@ async def run(address: str, load: Load) -> Figures:
 class _Run:
     def __init__(self, channel: grpc.aio.Channel, load: Load) -> None:
         self._stub: metering_pb2_grpc.MeteringServiceAsyncStub = metering_pb2_grpc.MeteringServiceStub(channel)
-        self._batch_rpc: Callable[[metering_pb2.BatchRequest], Awaitable[Any]] = channel.unary_unary(
-            "/meterd.v1.MeteringService/Batch",
-            request_serializer=metering_pb2.BatchRequest.SerializeToString,
-            response_deserializer=Results.FromString,
-        )
+        self._batch_rpc = batch_rpc(channel, metering_pb2.BatchRequest.SerializeToString)
         self._load = load
         self._latencies_seconds: list[float] = []
         self._errors = 0
@@ -164,7 +159,7 @@ class _Run:
         for place in range(self._load.operations):
             self._fill(request.operations.add().record_cost, user + place)
         results: list[bytes] = (await self._batch_rpc(request)).parts
-        recorded = [result[:1] for result in results].count(_RECORDED)
+        recorded = [result[: len(_RECORDED)] for result in results].count(_RECORDED)
         self._errors += self._load.operations - recorded
         return len(results)
 

@@ -77,11 +77,11 @@ class CallsUnderWay:
 
     def count(self, standing_calls: int) -> int:
         """How many they are now, without so many that stay open."""
-        calls = self._counts.calls() - standing_calls
-        if calls - self._ended_by_grpc > self._believed_max and self._clock() >= self._compare_after:
-            self._ended_by_grpc = calls - (self._counts.streams() - standing_calls)
+        calls = self._counts.calls()
+        if calls - self._ended_by_grpc - standing_calls > self._believed_max and self._clock() >= self._compare_after:
+            self._ended_by_grpc = calls - self._counts.streams()
             self._compare_after = self._clock() + COMPARE_SECONDS
-        return calls - self._ended_by_grpc
+        return calls - self._ended_by_grpc - standing_calls
 
 
 class Admission:

@@ -242,7 +242,7 @@ class CostReader:
 
 
 def _patterns_for(text: str) -> Iterator[re.Pattern[str]]:
-    """What so many operations may be, most common first."""
+    """What the first operation of a text may be, most common first."""
     yield _costs
     # There are no more meters than tags of meters: a length or a number may look like a tag.
     for meters in range(min(text.count(_METER_TAG, 0, OPERATION_BYTES_MAX), METERS_MAX), 0, -1):
