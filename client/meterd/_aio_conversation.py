@@ -2,11 +2,11 @@
 
 import asyncio
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
 import grpc.aio
 
+from meterd._aio_stream import read, write
 from meterd._status import error_from
 from meterd.errors import DeadlineExceededError, UnavailableError
 from meterd.v1 import reservation_pb2
@@ -28,6 +28,8 @@ class AsyncConversation:
                 return await self._exchange(message, request_id)
         except grpc.RpcError as rpc_error:
             raise error_from(rpc_error, request_id) from rpc_error
+        except EOFError as error:
+            raise UnavailableError(str(error), request_id=request_id) from error
         except TimeoutError:
             raise DeadlineExceededError("no answer within the timeout", request_id=request_id) from None
         except asyncio.CancelledError:
@@ -41,9 +43,8 @@ class AsyncConversation:
         self._call.cancel()
 
     async def _exchange(self, message: reservation_pb2.MeterRequest, request_id: str) -> reservation_pb2.MeterResponse:
-        with suppress(asyncio.InvalidStateError):  # the stream is over; reading says why
-            await self._call.write(message)
-        answer = await self._call.read()
+        await write(self._call, message)
+        answer = await read(self._call)
         if isinstance(answer, reservation_pb2.MeterResponse):
             return answer
         raise UnavailableError("the daemon ended the session", request_id=request_id)

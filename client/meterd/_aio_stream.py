@@ -1,0 +1,44 @@
+"""Writing to a stream of the asyncio client, and reading from it, until it is over, and then why."""
+
+import asyncio
+from typing import Any
+
+import grpc.aio
+
+_WORDLESS = "Internal error from Core"
+"""What gRPC says of a stream to which it could not write, until it knows the status with which the stream ended."""
+
+_STATUS_SECONDS_MAX = 0.5
+_LOOK_SECONDS = 0.001
+
+
+async def write(call: Any, message: Any) -> None:  # noqa: ANN401 -- grpc.aio's calls are Any
+    """Send a message when flow control lets it; does nothing when the stream is over: `read` says why."""
+    try:
+        await call.write(message)
+    except (asyncio.InvalidStateError, grpc.RpcError):
+        return
+
+
+async def read(call: Any) -> Any:  # noqa: ANN401 -- a message of the call's, or grpc.aio.EOF
+    """Return the next message, or grpc.aio.EOF at the end.
+
+    Raises `grpc.RpcError`; EOFError if the stream broke, and nothing is known of why.
+    """
+    try:
+        return await call.read()
+    except grpc.RpcError as error:
+        if not _is_wordless(error):
+            raise
+    for _ in range(round(_STATUS_SECONDS_MAX / _LOOK_SECONDS)):
+        await asyncio.sleep(_LOOK_SECONDS)  # nothing else tells when there is another status
+        try:
+            return await call.read()
+        except grpc.RpcError as error:
+            if not _is_wordless(error):
+                raise
+    raise EOFError("the stream broke")
+
+
+def _is_wordless(error: grpc.RpcError) -> bool:
+    return error.code() is grpc.StatusCode.INTERNAL and error.details() == _WORDLESS
