@@ -11,6 +11,7 @@ import grpc.aio
 from google.protobuf.message import Message
 
 from meterd import _calls, _gathering
+from meterd._aio_pipeline import Pipeline
 from meterd._calls import Call, Stubs
 from meterd._gathering import Asking, Gathering, Outcome, Signal
 from meterd._retry import Attempts
@@ -48,6 +49,7 @@ class AsyncExchange:
         self._loop = asyncio.get_running_loop()
         self._gathering: Gathering[_Task] = Gathering()
         self._gathering.batches = coalesce
+        self._pipeline = Pipeline(stubs.stream)
         self._carriers: set[asyncio.Task[None]] = set()
         self._flush_is_due = False
         self._timer: asyncio.TimerHandle | None = None
@@ -90,6 +92,7 @@ class AsyncExchange:
             carrier.cancel()
         if self._carriers:
             await asyncio.wait(self._carriers)
+        await self._pipeline.close()
 
     async def _send_alone(self, call: Call[Any], attempts: Attempts) -> Message:
         try:
@@ -125,9 +128,13 @@ class AsyncExchange:
         """Send a batch and tell everyone in it what became of it."""
         request = _gathering.request_from(batch)
         try:
-            response = await _calls.BATCH(self._stubs)(request, timeout=_gathering.remaining_seconds(batch))
+            async with asyncio.timeout(_gathering.remaining_seconds(batch)):
+                response = await self._pipeline.exchange(request)
         except grpc.RpcError as rpc_error:
             self._gathering.refused(batch, rpc_error)
+        except TimeoutError:
+            for task in batch:
+                task.tell(_gathering.timed_out(task))
         else:
             _gathering.answered(batch, response)
 

@@ -9,7 +9,7 @@ import grpc
 from google.protobuf.message import Message
 
 from meterd import _arguments, _convert
-from meterd._parts import Operations, batch_rpc
+from meterd._parts import Operations, batch_rpc, stream_rpc
 from meterd.types import Account, Balance, CheckResult, EntryPage, Recorded
 from meterd.v1 import ledger_pb2, metering_pb2
 from meterd.v1.admin_pb2_grpc import AdminServiceStub
@@ -29,6 +29,7 @@ class Stubs:
         self.pricing = PricingServiceStub(channel)
         self.admin = AdminServiceStub(channel)
         self.batch = batch_rpc(channel, Operations.SerializeToString)
+        self.stream = stream_rpc(channel, Operations.SerializeToString)
 
 
 class Call(NamedTuple, Generic[ResultT]):

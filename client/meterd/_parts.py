@@ -50,3 +50,11 @@ def batch_rpc(channel: grpc.Channel | grpc.aio.Channel, serialize: Callable[[Any
         "/meterd.v1.MeteringService/Batch", request_serializer=serialize, response_deserializer=Results.FromString
     )
     return rpc
+
+
+def stream_rpc(channel: grpc.Channel | grpc.aio.Channel, serialize: Callable[[Any], bytes]) -> Callable[..., Any]:
+    """Return what opens a Stream of messages as `batch_rpc` sends and returns."""
+    rpc: Callable[..., Any] = channel.stream_stream(
+        "/meterd.v1.MeteringService/Stream", request_serializer=serialize, response_deserializer=Results.FromString
+    )
+    return rpc

@@ -58,8 +58,10 @@ class Daemon(
 ):
     """Answers what `script` holds, or `scripts` for a user, and then echoes; writes down every request.
 
-    In a Batch each operation is a request of its own; `batches` has them as they came together. What `batch_script` holds
-    is the answer to a whole one. Nothing is answered while `released` is clear, no Batch while `batch_released` is.
+    In a Batch, or a message of a Stream, each operation is a request of its own; `batches` has them as they came together.
+    What `batch_script` holds is the answer to a whole one; a failure ends a stream. `streams` is how many were opened,
+    `streams_ended` of how many the caller is done. Nothing is answered while `released` is clear, no batch while
+    `batch_released` is.
     """
 
     failure = staticmethod(failure)
@@ -68,6 +70,7 @@ class Daemon(
     def __init__(self, address="127.0.0.1:0"):
         self.requests = []
         self.batches = []
+        self.streams = self.streams_ended = 0
         self.script = deque()
         self.scripts = {}
         self.batch_script = deque()
@@ -128,6 +131,13 @@ class Daemon(
             else:
                 getattr(result, kind).CopyFrom(answer)
         return response
+
+    def Stream(self, requests, context):
+        self.streams += 1
+        for request in requests:
+            response = self.Batch(request, context)
+            yield metering_pb2.StreamResponse(results=response.results)
+        self.streams_ended += 1
 
     def Check(self, request, context):
         return self._play(request, context, ECHO["check"](request))

@@ -52,9 +52,9 @@ def _tasks(address):
     asyncio.run(run())
 
 
-@pytest.mark.parametrize("crowd", [_threads, _tasks])
-def test_sums_are_exact(run_daemon, crowd):
-    """Each caller gets its own entry each time, batches were used, and the ledgers add up to what was sent."""
+@pytest.mark.parametrize(("crowd", "method"), [(_threads, "Batch"), (_tasks, "Stream")])
+def test_sums_are_exact(run_daemon, crowd, method):
+    """Each caller gets its own entry each time, they went together, and the ledgers add up to what was sent."""
     daemon = run_daemon()
     crowd(daemon.address)
     amounts = range(1, CALLERS * CALLS + 1)
@@ -69,4 +69,4 @@ def test_sums_are_exact(run_daemon, crowd):
     )
     assert {f"{amount}" for amount in amounts} == {entry.request_id for entry in entries}
     assert 0 == daemon.stop()  # with which the last lines of the log are written
-    assert any(line["method"].endswith("/Batch") for line in daemon.log("call"))
+    assert any(line["method"].endswith(f"/{method}") for line in daemon.log("call"))
