@@ -17,7 +17,8 @@ from meterd_server.rpc.plain_answers import is_plain, recorded_all, recorded_eac
 from meterd_server.rpc.plain_costs import METERS_MAX, CostReader
 from meterd_server.rpc.status import RequestError
 from meterd_server.rpc.varints import number_of, varint, varints
-from meterd_server.rules import decide_batch, decide_costs
+from meterd_server.rules import decide_batch
+from rules.commands import decided
 
 METERS = [*(f"meter_{number}" for number in range(METERS_MAX)), "reasoning_tokens", "m" * 64]
 PRICES = {meter: 1_234_567 * number for number, meter in enumerate(METERS)}
@@ -281,10 +282,10 @@ def test_many_are_answered_at_once(many):
             user_id: Account(user_id, 5, 1_000 * place, 300 * place, 7, 999_999 * place)
             for place, user_id in enumerate(dict.fromkeys(read.commands.user_ids))
         }
-        decision = decide_costs(accounts, read.commands, 1_700_000_000_123_456)
-        if decision:
-            alone = [recorded_each([pair]) for pair in zip(read.each(), decision.recorded, strict=True)]
-            assert [*chain.from_iterable(alone)] == recorded_all(decision.recorded, read)
+        if decision := decided(accounts, read.commands, 1_700_000_000_123_456):
+            recorded, _ = decision
+            alone = [recorded_each([pair]) for pair in zip(read.each(), recorded, strict=True)]
+            assert [*chain.from_iterable(alone)] == recorded_all(recorded, read)
 
 
 @pytest.mark.parametrize("common", [COMMON[1], usage(meter_1=0)], ids=["cost", "usage"])

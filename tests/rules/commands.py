@@ -21,6 +21,7 @@ from meterd_server.model import (
     Usage,
     usage_text,
 )
+from meterd_server.rules import decide_costs
 
 _numbers = count(1)
 
@@ -118,6 +119,13 @@ def plain_usages(users=("alice", "bob"), request_ids=8):
         *(st.sampled_from(["chat", 'a "%s"']), st.sampled_from(["", "m"]), units, picocents, st.integers(1, 9)),
     )
     return st.lists(st.builds(cost, *_few(users, [0], request_ids), priced=priced), min_size=1)
+
+
+def decided(accounts, costs, now_us):
+    """Decide costs in columns on accounts by user; the accounts after them are by user as well."""
+    user_ids, places = costs.users()
+    decision = decide_costs([accounts[user_id] for user_id in user_ids], places, costs, now_us)
+    return decision and (decision.recorded, dict(zip(user_ids, decision.accounts, strict=True)))
 
 
 def distinct(costs):

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meterd_server.model import ACCOUNT_MICROCENTS_MAX, Account, AccountMore, RecordCost, together
-from meterd_server.rules import decide_batch, decide_costs
-from rules.commands import cost, distinct, funding, in_columns, plain_costs, plain_usages
+from meterd_server.rules import decide_batch
+from rules.commands import cost, decided, distinct, funding, in_columns, plain_costs, plain_usages
 
 NOW = 1_700_000_000_000_000
 USERS = ("alice", "bob")
@@ -39,9 +39,9 @@ def test_they_come_to_the_same(costs, some):
     """Entries, charges, residues, times and accounts are those of the ordinary way."""
     accounts = accounts_of(costs, [each._replace(user_id=user_id) for user_id, each in zip(USERS, some, strict=True)])
     ordinary = decide_batch(accounts, {}, costs, NOW)
-    decision = decide_costs(accounts, in_columns(costs), NOW)
-    assert ordinary.outcomes == [*decision.recorded]
-    assert ordinary.accounts == decision.accounts
+    recorded, accounts_after = decided(accounts, in_columns(costs), NOW)
+    assert ordinary.outcomes == [*recorded]
+    assert ordinary.accounts == accounts_after
 
 
 @pytest.mark.parametrize(
@@ -56,20 +56,29 @@ def test_they_come_to_the_same(costs, some):
 )
 def test_what_takes_more_than_adding_up(costs, account):
     """What is not simple is left to the ordinary way."""
-    assert decide_costs(accounts_of(costs, [account]), in_columns(costs), NOW) is None
+    assert decided(accounts_of(costs, [account]), in_columns(costs), NOW) is None
 
 
 def test_as_much_as_an_account_can_hold():
     """The most that can be spent is still spent."""
     account = Account("alice", 1, 0, ACCOUNT_MICROCENTS_MAX - 10**15)
-    decision = decide_costs({"alice": account}, in_columns([cost("alice", 10**15)]), NOW)
-    assert ACCOUNT_MICROCENTS_MAX == decision.accounts["alice"].spent_microcents
+    _, accounts = decided({"alice": account}, in_columns([cost("alice", 10**15)]), NOW)
+    assert ACCOUNT_MICROCENTS_MAX == accounts["alice"].spent_microcents
 
 
 def test_a_request_id_of_two_users():
     """The same request id of another user is another request."""
     costs = [cost("alice", 1, "r"), cost("bob", 1, "r")]
-    assert 2 == len(decide_costs(accounts_of(costs), in_columns(costs), NOW).recorded)
+    recorded, _ = decided(accounts_of(costs), in_columns(costs), NOW)
+    assert 2 == len(recorded)
+
+
+@given(BATCHES)
+def test_users(costs):
+    """Each user comes once, in order, and each cost has its user's place."""
+    user_ids, places = in_columns(costs).users()
+    assert [*dict.fromkeys(each.user_id for each in costs)] == user_ids
+    assert [each.user_id for each in costs] == [user_ids[place] for place in places]
 
 
 @given(BATCHES, st.integers(-9, 9), st.integers(-9, 9))
@@ -84,7 +93,7 @@ def test_columns_are_the_commands(costs, start, end):
 @given(BATCHES.map(distinct), st.integers(-9, 9), st.integers(-9, 9))
 def test_outcomes_from_any_place(costs, start, end):
     """What became of some of the costs is that part of what became of all."""
-    recorded = decide_costs(accounts_of(costs), in_columns(costs), NOW).recorded
+    recorded, _ = decided(accounts_of(costs), in_columns(costs), NOW)
     assert [*recorded][start:end] == [*recorded[start:end]]
 
 

@@ -41,9 +41,9 @@ from meterd_server.model import (
     SetPolicy,
     Usage,
 )
-from meterd_server.rules import decide_batch, decide_costs
+from meterd_server.rules import decide_batch
 from meterd_server.workers import frames
-from rules.commands import cost, distinct, in_columns, plain_costs, plain_usages
+from rules.commands import cost, decided, distinct, in_columns, plain_costs, plain_usages
 
 INT64 = st.integers(-(2**63), 2**63 - 1)
 TEXT = st.text(st.characters(codec="utf-8"), max_size=8)
@@ -156,7 +156,7 @@ def test_columns(costs):
     sent = in_columns(costs)
     arrived = frames.unpack_commands(_sent(frames.pack_commands(sent)))
     assert (CostColumns, _with_types(costs)) == (type(arrived), _with_types(arrived))
-    outcomes = decide_costs({user_id: Account(user_id) for user_id in ("alice", "bob")}, arrived, 5).recorded
+    outcomes, _ = decided({user_id: Account(user_id) for user_id in ("alice", "bob")}, arrived, 5)
     answered = frames.unpack_outcomes(sent, _sent(frames.pack_outcomes(arrived, outcomes)))
     assert (RecordedColumns, _with_types(outcomes)) == (type(answered), _with_types(answered))
 
@@ -164,7 +164,7 @@ def test_columns(costs):
 def test_columns_of_other_costs():
     """An answer in columns is taken for no other commands than as many costs in columns."""
     costs = [cost("ada", 1), cost("ada", 2)]
-    outcomes = decide_costs({"ada": Account("ada")}, in_columns(costs), 5).recorded
+    outcomes, _ = decided({"ada": Account("ada")}, in_columns(costs), 5)
     packed = _sent(frames.pack_outcomes(in_columns(costs), outcomes))
     for commands in (costs, in_columns(costs[:1])):
         with pytest.raises(ValueError, match="columns of no costs"):

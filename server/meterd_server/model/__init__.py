@@ -31,7 +31,7 @@ from meterd_server.model.commands import (
     Reverse,
     SetPolicy,
 )
-from meterd_server.model.cost_columns import CostColumns, Numbers, PricedColumns, RecordedColumns, together
+from meterd_server.model.cost_columns import CostColumns, CostUsers, Numbers, PricedColumns, RecordedColumns, together
 from meterd_server.model.entries import (
     Draw,
     Entry,
@@ -69,6 +69,7 @@ __all__ = [
     "Checked",
     "Command",
     "CostColumns",
+    "CostUsers",
     "Draw",
     "Entry",
     "EntryKind",

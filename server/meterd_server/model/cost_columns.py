@@ -32,6 +32,15 @@ class PricedColumns(NamedTuple):
     """The usage and its rate card, as `usage_text` writes them."""
 
 
+class CostUsers(NamedTuple):
+    """Whose costs they are."""
+
+    user_ids: Sequence[str]
+    """Each user once, in the order of their first costs."""
+    places: Sequence[int]
+    """The place of each cost's user among them."""
+
+
 class CostColumns(Sequence[RecordCost]):
     """Commands that say nothing but whose cost it was, how much, of which service; either all of them are of usage, or none is.
 
@@ -53,6 +62,14 @@ class CostColumns(Sequence[RecordCost]):
         self.costs_microcents = costs_microcents
         self.services = services
         self.priced = priced
+
+    def users(self) -> CostUsers:
+        """Whose costs they are, by numbers: a list is looked into faster than a dict, and most batches have nobody twice."""
+        user_ids = [*dict.fromkeys(self.user_ids)]
+        if len(user_ids) == len(self.user_ids):
+            return CostUsers(user_ids, range(len(user_ids)))
+        places = {user_id: place for place, user_id in enumerate(user_ids)}
+        return CostUsers(user_ids, [*map(places.__getitem__, self.user_ids)])
 
     def __len__(self) -> int:
         return len(self.user_ids)

@@ -11,41 +11,44 @@ from meterd_server.pricing import PICOCENTS_PER_MICROCENT
 from meterd_server.rules.fingerprints import COVERED
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Sequence
 
     from meterd_server.model import CostColumns
 
 
 class CostDecision(NamedTuple):
-    """What becomes of the costs, and the accounts of all their users after them."""
+    """What becomes of the costs, and the accounts after them."""
 
     recorded: RecordedColumns
-    accounts: dict[str, Account]
+    accounts: Sequence[Account]
+    """In the order in which they were given."""
 
 
-def decide_costs(accounts: Mapping[str, Account], costs: CostColumns, now_us: int) -> CostDecision | None:
+def decide_costs(
+    accounts: Sequence[Account], places: Sequence[int], costs: CostColumns, now_us: int
+) -> CostDecision | None:
     """Decide costs in order, whose request ids were never recorded; None where that takes more than adding up.
 
     It does for an account of which there is more to say, for a total out of range, and for a request id that comes twice.
-    `accounts` holds the users of the costs, and nobody else.
+    `accounts` and `places` are those of `costs.users()`.
     """
-    if any(account.more is not None for account in accounts.values()):
+    if any(account.more is not None for account in accounts):
         return None
-    after = {**accounts}
-    user_ids, request_ids = costs.user_ids, costs.request_ids
+    after = [*accounts]
+    request_ids = costs.request_ids
     count = len(request_ids)
-    if len({*request_ids}) < count and len({*zip(user_ids, request_ids, strict=True)}) < count:
+    if len({*request_ids}) < count and len({*zip(places, request_ids, strict=True)}) < count:
         return None
     steps: list[Account] = []
     charges: list[int] = []
     picocents = costs.priced.picocents if costs.priced else repeat(None)
-    for user_id, cost, price in zip(user_ids, costs.costs_microcents, picocents):  # noqa: B905 -- the last may go on for ever
-        _, version, funded, spent, record_time_us, residue, _ = after[user_id]
+    for place, cost, price in zip(places, costs.costs_microcents, picocents):  # noqa: B905 -- the last may go on for ever
+        user_id, version, funded, spent, record_time_us, residue, _ = after[place]
         charge = cost
         if price is not None:
             charge, residue = divmod(residue + price, PICOCENTS_PER_MICROCENT)
         record_time_us = now_us if now_us > record_time_us else record_time_us + 1
-        after[user_id] = account = made(
+        after[place] = account = made(
             Account, (user_id, version + 1, funded, spent + charge, record_time_us, residue, None)
         )
         charges.append(charge)

@@ -93,12 +93,12 @@ MUTANTS = [
         ),
         (
             "columns pass over what more there is to say",
-            "if any(account.more is not None for account in accounts.values()):",
+            "if any(account.more is not None for account in accounts):",
             "if False:",
         ),
         ("columns forget the residue", "divmod(residue + price, ", "divmod(price, "),
         ("columns go back in time", "now_us if now_us > record_time_us else record_time_us + 1", "now_us"),
-        ("columns see the old account", "after[user_id] = account = made(", "account = made("),
+        ("columns see the old account", "after[place] = account = made(", "account = made("),
         ("columns take an account out of range", "if max(all_spent) > ACCOUNT_MICROCENTS_MAX:", "if False:"),
     ),
     *planted(

@@ -7,7 +7,7 @@ _ON_SQLITE = (
         f"tests/store/test_{name}.py"
         for name in ("commit", "cost_columns", "reservations", "reversals", "due", "grants", "sqlite_faults")
     ),
-    *(f"tests/store/test_sqlite_{name}.py" for name in ("crash", "open", "listing")),
+    *(f"tests/store/test_sqlite_{name}.py" for name in ("crash", "open", "listing", "plan")),
     *("-k", "sqlite"),
 )
 _ON_POSTGRES = (
@@ -46,26 +46,32 @@ MUTANTS = [
         ("rows never catch up", "since < CATCH_UP_EVERY_ENTRIES:", "True:"),
         ("each commit has rows catch up", "since < CATCH_UP_EVERY_ENTRIES:", "False:"),
         (
-            "a user's entries lose their chain",
-            "entry))\n            places[user_id] = (account_id, entry_id)",
-            "entry))",
-        ),
-        (
-            "a user's entries in columns lose their chain",
-            "(previous_entry_id)\n            places[user_id] = (account_id, entry_id)",
-            "(previous_entry_id)",
-        ),
-        (
             "a retry in columns fails them all",
             "except sqlite3.IntegrityError:\n                commands",
             "except sqlite3.DataError:\n                commands",
         ),
-        ("what follows from entries is not written", "if after := consequences(decision.entries):", "if False:"),
         (
             "reservations are not looked up",
             "read_facts(self._connection, wanted, held) if wanted else NO_FACTS",
             "NO_FACTS",
         ),
+    ),
+    *planted(
+        "store/sqlite/plan.py",
+        _ON_SQLITE,
+        (
+            "a user's entries lose their chain",
+            "entry))\n        places[user_id] = (account_id, entry_id)",
+            "entry))",
+        ),
+        ("a user's entries in columns lose their chain", "        last[place] = entry_id\n", ""),
+        (
+            "one user's cost in columns is another's",
+            "[account_ids[place] for place in users.places]",
+            "account_ids * count",
+        ),
+        ("new users have one account", "account_id or next(new_ids) for", "account_id or next_ids.account_id for"),
+        ("what follows from entries is not written", "if after := consequences(decision.entries):", "if False:"),
     ),
     *planted(
         "store/sqlite/logs.py",

@@ -31,6 +31,11 @@ class Accounts:
         """The account if it is in memory."""
         return self._ahead.get(user_id) or self._clean.get(user_id)
 
+    def get_each(self, user_ids: Iterable[str]) -> list[Held | None]:
+        """As `get`, of many."""
+        ahead, clean = self._ahead.get, self._clean.get
+        return [ahead(user_id) or clean(user_id) for user_id in user_ids]
+
     def put_ahead(self, accounts: Mapping[str, Held], entry_id: int) -> None:
         """Take in accounts that entries from `entry_id` on put ahead of their rows."""
         self._ahead.update(accounts)

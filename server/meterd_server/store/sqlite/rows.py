@@ -16,7 +16,7 @@ from meterd_server.model import Account, AccountMore, Entry, EntryKind, EntryMor
 from meterd_server.store.texts import labels_of, labels_text, more_of, more_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from meterd_server.model import RecordedColumns
 
@@ -26,7 +26,10 @@ PLAIN_ENTRY_COLUMNS = (
 )
 """The columns that every entry has."""
 
-ENTRY_COLUMNS = f"{PLAIN_ENTRY_COLUMNS}, usage, labels, occur_time_us, more"
+PRICED_ENTRY_COLUMNS = f"{PLAIN_ENTRY_COLUMNS}, usage"
+"""Those, and what a use has."""
+
+ENTRY_COLUMNS = f"{PRICED_ENTRY_COLUMNS}, labels, occur_time_us, more"
 """All of them, what is most common first: a row may end where nothing more is to be said."""
 
 PLAIN_ACCOUNT_COLUMNS = (
@@ -119,8 +122,8 @@ def entry_row(entry_id: int, account_id: int, previous_entry_id: int, entry: Ent
 
 def cost_rows(
     first_entry_id: int, account_ids: Iterable[int], previous_entry_ids: Iterable[int], recorded: RecordedColumns
-) -> list[tuple[Any, ...]]:
-    """What `entry_row` makes of the entries of costs, whose ids follow each other."""
+) -> tuple[str, Iterator[tuple[Any, ...]]]:
+    """What `entry_row` makes of the entries of costs, whose ids follow each other: which columns, and the rows one by one."""
     costs, numbers = recorded.costs, recorded.numbers
     columns: list[Iterable[Any]] = [
         count(first_entry_id),
@@ -136,9 +139,11 @@ def cost_rows(
         numbers.record_times_us,
         numbers.residues_picocents,
     ]
+    names = PLAIN_ENTRY_COLUMNS
     if costs.priced:
+        names = PRICED_ENTRY_COLUMNS
         columns.append(costs.priced.usage_texts)
-    return [*zip(*columns)]  # noqa: B905 -- some of them may go on for ever
+    return names, zip(*columns)  # noqa: B905 -- some of them may go on for ever
 
 
 def alike(plain_columns: str, columns: str, rows: Sequence[tuple[Any, ...]]) -> tuple[str, Sequence[tuple[Any, ...]]]:

@@ -7,25 +7,21 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
 from meterd_server.model import Account, CostColumns, Rejection
-from meterd_server.model.flat import made
 from meterd_server.rules import NO_FACTS, BatchDecision, apply, decide_batch, decide_costs, may_be_recorded, needs
-from meterd_server.store.consequences import consequences
-from meterd_server.store.sqlite.consequences import read_facts, statements_for
+from meterd_server.store.sqlite.consequences import read_facts
 from meterd_server.store.sqlite.memory import Accounts
+from meterd_server.store.sqlite.plan import NO_ACCOUNT_ID, NextIds, Plan, no_plan, plan_costs, plan_entries
 from meterd_server.store.sqlite.rows import (
     ACCOUNT_COLUMNS,
     ENTRY_COLUMNS,
     PLAIN_ACCOUNT_COLUMNS,
-    PLAIN_ENTRY_COLUMNS,
     Held,
     account_row,
     alike,
-    cost_rows,
     entry_from_row,
-    entry_row,
     held_from_row,
     pack_request_id,
 )
@@ -35,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from meterd_server.model import Command, Entry, Outcome, RecordedColumns
-    from meterd_server.rules import CostDecision, Facts, RequestKey
+    from meterd_server.rules import Facts, RequestKey
     from meterd_server.store.sqlite.statements import Statement
 
 REPLAY_ENTRIES_MAX = 50_000
@@ -43,9 +39,6 @@ REPLAY_ENTRIES_MAX = 50_000
 
 CATCH_UP_EVERY_ENTRIES = 64
 """Account rows catch up only then: the commits of single calls between are one statement each, and many rows at once take less."""
-
-MARK_EVERY_VERSIONS = 64
-"""How far apart `entry_mark` enters a user's chain."""
 
 _LOAD_ACCOUNTS = (
     f"SELECT user_id, {ACCOUNT_COLUMNS} FROM user JOIN account USING (account_id)"
@@ -58,17 +51,6 @@ _SET_REPLAY_AFTER = "UPDATE recovery SET replay_after_entry_id = ?"
 _REPLAY = (
     f"SELECT user_id, {ENTRY_COLUMNS} FROM entry JOIN user USING (account_id) WHERE entry_id > ? ORDER BY entry_id"
 )
-
-
-class _Plan(NamedTuple):
-    """The rows of one transaction, and what is true once it is committed."""
-
-    entry_rows: list[tuple[Any, ...]]
-    new_users: list[tuple[int, str]]
-    marks: list[tuple[int, int, int]]
-    consequences: list[Statement]
-    after: dict[str, Held]
-    first_entry_id: int
 
 
 class Writer:
@@ -125,7 +107,7 @@ class Writer:
             # A repeated batch: what is a replay changes nothing, so others may be refused, and were recorded as well.
             decision = decide_batch(accounts, self._find(held, commands), commands, now_us, facts)
         try:
-            self._write(self._plan(decision, held))
+            self._write(plan_entries(decision, held, self._next_ids()))
         except sqlite3.IntegrityError:
             return self._commit_with_retries(commands, now_us, held, accounts, facts)
         return decision.outcomes
@@ -141,7 +123,7 @@ class Writer:
         """Commit what collided, of which nothing was written: now that every request id is asked for, it cannot do so again."""
         recorded = self._find(held, commands)
         decision = decide_batch(accounts, recorded, commands, now_us, facts)
-        self._write(self._plan(decision, held))
+        self._write(plan_entries(decision, held, self._next_ids()))
         return decision.outcomes
 
     def _look_up(self, commands: Sequence[Command]) -> tuple[dict[str, Held], dict[str, Account], Facts]:
@@ -160,23 +142,25 @@ class Writer:
 
         Raises `IntegrityError`, and has done nothing, if one of them was recorded before.
         """
-        user_ids = {*costs.user_ids}
-        held = self._load(user_ids)
-        decision = decide_costs(_accounts(user_ids, held), costs, now_us)
+        users = costs.users()
+        held = self._load_each(users.user_ids)
+        decision = decide_costs([each.account for each in held], users.places, costs, now_us)
         if decision is None:
             return None
-        self._write(self._plan_costs(decision, held))
+        self._write(plan_costs(decision, users, held, self._next_ids()))
         return decision.recorded
 
     def import_entries(self, entries: Sequence[Entry], accounts: Mapping[str, Account]) -> None:
         """Write entries as they are, and the accounts after them, in one transaction."""
-        self._write(self._plan(BatchDecision([], [*entries], {**accounts}), self._load({*accounts})))
+        self._write(
+            plan_entries(BatchDecision([], [*entries], {**accounts}), self._load({*accounts}), self._next_ids())
+        )
 
     def close(self) -> None:
         """Bring every account row up to date and empty the write-ahead log into the file."""
         everyone = self._accounts.longest_ahead(len(self._accounts))
         if everyone:
-            self._transact(_Plan([], [], [], [], {}, self._last_entry_id + 1), everyone)
+            self._transact(no_plan(self._next_ids()), everyone)
         self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def _replay(self) -> None:
@@ -191,6 +175,14 @@ class Writer:
                     account = apply(known.account, entry_from_row(user_id, tuple(row)))
                     held[user_id] = Held(account_id, entry_id, account)
                     self._accounts.put_ahead({user_id: held[user_id]}, entry_id)
+
+    def _load_each(self, user_ids: Sequence[str]) -> list[Held]:
+        """The account of each, in order; who is unknown gets one without an id."""
+        known = [held for held in self._accounts.get_each(user_ids) if held]
+        if len(known) == len(user_ids):
+            return known
+        loaded = self._load({*user_ids})
+        return [loaded.get(user_id) or Held(NO_ACCOUNT_ID, 0, Account(user_id)) for user_id in user_ids]
 
     def _load(self, user_ids: set[str]) -> dict[str, Held]:
         held = {user_id: known for user_id in user_ids if (known := self._accounts.get(user_id))}
@@ -209,90 +201,37 @@ class Writer:
                     found[command.user_id, command.request_id] = entry_from_row(command.user_id, row)
         return found
 
-    def _plan(self, decision: BatchDecision, held: dict[str, Held]) -> _Plan:
-        plan = _Plan([], [], [], [], {}, self._last_entry_id + 1)
-        places = self._places(plan, decision.accounts, held)
-        entry_rows = plan.entry_rows
-        for entry_id, entry in enumerate(decision.entries, plan.first_entry_id):
-            user_id, version = entry[:2]
-            account_id, previous_entry_id = places[user_id]
-            entry_rows.append(entry_row(entry_id, account_id, previous_entry_id, entry))
-            places[user_id] = (account_id, entry_id)
-            if version % MARK_EVERY_VERSIONS == 0:
-                plan.marks.append((account_id, version, entry_id))
-        _note_after(plan, decision.accounts, places)
-        if after := consequences(decision.entries):
-            plan.consequences.extend(statements_for(after, lambda user_id: places[user_id][0]))
-        return plan
+    def _next_ids(self) -> NextIds:
+        return NextIds(self._last_account_id + 1, self._last_entry_id + 1)
 
-    def _plan_costs(self, decision: CostDecision, held: dict[str, Held]) -> _Plan:
-        """As `_plan`, for costs in columns."""
-        plan = _Plan([], [], [], [], {}, self._last_entry_id + 1)
-        places = self._places(plan, decision.accounts, held)
-        account_ids: list[int] = []
-        previous_entry_ids: list[int] = []
-        recorded, accounts = decision
-        for entry_id, user_id in enumerate(recorded.costs.user_ids, plan.first_entry_id):
-            account_id, previous_entry_id = places[user_id]
-            account_ids.append(account_id)
-            previous_entry_ids.append(previous_entry_id)
-            places[user_id] = (account_id, entry_id)
-        plan.entry_rows.extend(cost_rows(plan.first_entry_id, account_ids, previous_entry_ids, recorded))
-        plan.marks.extend(
-            (account_id, version, entry_id)
-            for entry_id, (account_id, version) in enumerate(
-                zip(account_ids, recorded.numbers.versions, strict=True), plan.first_entry_id
-            )
-            if version % MARK_EVERY_VERSIONS == 0
-        )
-        _note_after(plan, accounts, places)
-        return plan
-
-    def _places(self, plan: _Plan, user_ids: Iterable[str], held: dict[str, Held]) -> dict[str, tuple[int, int]]:
-        """Each user's account_id and last entry; who is new becomes part of the plan."""
-        places: dict[str, tuple[int, int]] = {}
-        for user_id in user_ids:
-            if known := held.get(user_id):
-                places[user_id] = known[:2]
-            else:
-                places[user_id] = (self._last_account_id + len(plan.new_users) + 1, 0)
-                plan.new_users.append((places[user_id][0], user_id))
-        return places
-
-    def _write(self, plan: _Plan) -> None:
-        if plan.entry_rows:
+    def _write(self, plan: Plan) -> None:
+        if plan.entries_count:
             self._transact(plan, self._to_catch_up(plan))
 
-    def _to_catch_up(self, plan: _Plan) -> Sequence[str]:
+    def _to_catch_up(self, plan: Plan) -> Sequence[str]:
         """The users whose account rows are to be written along with the plan."""
         behind = self._last_entry_id - self._replay_after_entry_id
-        since = self._entries_since_catch_up + len(plan.entry_rows)
+        since = self._entries_since_catch_up + plan.entries_count
         if behind <= REPLAY_ENTRIES_MAX or since < CATCH_UP_EVERY_ENTRIES:
             return ()
         # At least as many as can have gone ahead since: the backlog shrinks, and no commit is held up for long.
         return self._accounts.longest_ahead(2 * max(len(plan.after), CATCH_UP_EVERY_ENTRIES))
 
-    def _transact(self, plan: _Plan, catch_up: Sequence[str]) -> None:
+    def _transact(self, plan: Plan, catch_up: Sequence[str]) -> None:
         """One transaction: the plan's rows, and the account rows of the users in `catch_up`. Then memory follows."""
         caught_up = {user_id: plan.after.get(user_id) or self._must_get(user_id) for user_id in catch_up}
-        statements = insert("INSERT", "entry", *alike(PLAIN_ENTRY_COLUMNS, ENTRY_COLUMNS, plan.entry_rows))
-        if plan.new_users:
-            statements += insert("INSERT", "user", "account_id, user_id", plan.new_users)
-        if plan.marks:
-            statements += insert("INSERT", "entry_mark", "account_id, version, entry_id", plan.marks)
-        statements += plan.consequences
+        statements = [*plan.statements]
         replay_after = self._replay_after_entry_id
         if caught_up:
             rows = [account_row(held) for held in caught_up.values()]
             replay_after = (self._accounts.first_entry_id_ahead(without=caught_up) or plan.first_entry_id) - 1
             statements += insert("REPLACE", "account", *alike(PLAIN_ACCOUNT_COLUMNS, ACCOUNT_COLUMNS, rows))
             statements.append((_SET_REPLAY_AFTER, (replay_after,)))
-        entries = len(plan.entry_rows)
         self._execute(statements)
-        self._last_account_id += len(plan.new_users)
-        self._last_entry_id += entries
+        self._last_account_id += plan.new_users_count
+        self._last_entry_id += plan.entries_count
         self._replay_after_entry_id = replay_after
-        self._entries_since_catch_up = 0 if caught_up else self._entries_since_catch_up + entries
+        self._entries_since_catch_up = 0 if caught_up else self._entries_since_catch_up + plan.entries_count
         self._accounts.put_ahead(plan.after, plan.first_entry_id)
         if caught_up:
             self._accounts.put_clean(caught_up)
@@ -325,9 +264,3 @@ def _accounts(user_ids: set[str], held: Mapping[str, Held]) -> dict[str, Account
     if len(held) < len(user_ids):
         accounts |= {user_id: Account(user_id) for user_id in user_ids - held.keys()}
     return accounts
-
-
-def _note_after(plan: _Plan, accounts: Mapping[str, Account], places: Mapping[str, tuple[int, int]]) -> None:
-    for user_id, account in accounts.items():
-        account_id, last_entry_id = places[user_id]
-        plan.after[user_id] = made(Held, (account_id, last_entry_id, account))
