@@ -89,20 +89,21 @@ def record_cost(
     operation = metering_pb2.Operation()
     request = operation.record_cost
     request.user_id = _arguments.text("user_id", user_id)
-    request.request_id = _arguments.request_id(request_id)
+    request.request_id = key = _arguments.request_id(request_id)
     request.cost_microcents = _arguments.integer("cost_microcents", cost_microcents)
     request.service = _arguments.text("service", service)
-    return recording(operation, labels=labels, reject_overdraft=reject_overdraft, occur_time=occur_time)
+    return recording(operation, key, labels=labels, reject_overdraft=reject_overdraft, occur_time=occur_time)
 
 
 def recording(
     operation: metering_pb2.Operation,
+    request_id: str,
     *,
     labels: Mapping[str, str] | None,
     reject_overdraft: bool,
     occur_time: datetime | None,
 ) -> Call[Recorded]:
-    """Complete a RecordCost that says who, under which request_id, and what."""
+    """Complete a RecordCost that says who, under which `request_id`, and what."""
     request = operation.record_cost
     if labels is not None:
         request.labels.update(_arguments.labels(labels))
@@ -110,7 +111,7 @@ def recording(
         request.overdraft_policy = metering_pb2.OVERDRAFT_POLICY_REJECT
     if occur_time is not None:
         request.occur_time.CopyFrom(_arguments.timestamp("occur_time", occur_time))
-    return Call(RECORD_COST, request, _convert.recorded_from, request.request_id, operation, "record_cost")
+    return Call(RECORD_COST, request, _convert.recorded_from, request_id, operation, "record_cost")
 
 
 def record_funding(

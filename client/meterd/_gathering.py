@@ -35,6 +35,28 @@ SHARE_MIN = 32
 """The least that is worth a batch of its own when several could be sent at once."""
 
 
+class _Heads(dict[int, bytes]):
+    """What results of one kind begin with, by their length, if they are one field and nothing else, as nearly all are."""
+
+    def __init__(self, tag: bytes) -> None:
+        super().__init__()
+        self._tag = tag
+
+    def __missing__(self, result_bytes: int) -> bytes:
+        rest_bytes = result_bytes - len(self._tag)
+        if 1 <= rest_bytes <= 128:
+            head = self._tag + bytes([rest_bytes - 1])
+        elif 130 <= rest_bytes < 2 + (1 << 14):
+            head = self._tag + bytes([rest_bytes - 2 & 127 | 128, rest_bytes - 2 >> 7])
+        else:
+            return bytes(result_bytes + 1)  # no result begins so: it has to be read
+        self[result_bytes] = head
+        return head
+
+
+_HEADS = {kind: _Heads(tag) for kind, tag in RESULT_TAGS.items()}
+
+
 class Signal(Enum):
     """What a caller may be told instead of an answer."""
 
@@ -155,7 +177,7 @@ def interrupted(batch: Iterable[Asking]) -> None:
 
 def answer_from(asking: Asking, outcome: Outcome | None) -> Message | bytes:
     """Return the answer that a caller was told; raise what it was told instead, or that it was told nothing in time."""
-    if isinstance(outcome, bytes | Message):
+    if isinstance(outcome, (bytes, Message)):  # a union would be made anew each time
         return outcome
     if isinstance(outcome, errors.Error):
         raise outcome
@@ -193,8 +215,7 @@ def answered(batch: Sequence[Asking], response: Any) -> None:  # noqa: ANN401 --
 
 def _outcome(asking: Asking, result: bytes) -> Outcome:
     kind = asking.call.kind
-    tag = RESULT_TAGS[kind]
-    if result.startswith(tag) and _is_one_field(result, len(tag)):
+    if result.startswith(_HEADS[kind][len(result)]):
         return result
     try:
         read = metering_pb2.OperationResult.FromString(result)
@@ -206,15 +227,6 @@ def _outcome(asking: Asking, result: bytes) -> Outcome:
     if answered_kind == "status":
         return _status.error_from_status(read.status, asking.call.request_id)
     return _senseless(asking, f"the daemon answered {kind} with {answered_kind}")
-
-
-def _is_one_field(data: bytes, tag_bytes: int) -> bool:
-    """Whether there is one field of up to 16,383 bytes and nothing else, as in nearly all results: those are not read here."""
-    rest_bytes = len(data) - tag_bytes
-    if rest_bytes <= 128:
-        return rest_bytes > 0 and data[tag_bytes] == rest_bytes - 1
-    low, high = data[tag_bytes], data[tag_bytes + 1]
-    return low >= 128 > high and rest_bytes - 2 == (low & 127 | high << 7)
 
 
 def _senseless(asking: Asking, message: str) -> errors.InternalError:

@@ -23,9 +23,9 @@ def record_usage(
     operation = metering_pb2.Operation()
     request = operation.record_cost
     request.user_id = _arguments.text("user_id", user_id)
-    request.request_id = _arguments.request_id(request_id)
+    request.request_id = key = _arguments.request_id(request_id)
     request.usage.CopyFrom(usage)
-    return recording(operation, labels=labels, reject_overdraft=reject_overdraft, occur_time=occur_time)
+    return recording(operation, key, labels=labels, reject_overdraft=reject_overdraft, occur_time=occur_time)
 
 
 def check_usage(user_id: str, usage: account_pb2.Usage) -> Call[CheckResult]:

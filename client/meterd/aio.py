@@ -234,12 +234,17 @@ class AsyncClient(AsyncUsageMethods, AsyncWorkMethods, AsyncAdminMethods):
         )
 
     def _connected(self) -> AsyncExchange:
+        exchange = self._exchange
+        if exchange is None or self._lifetime.closed or self._loop is not asyncio.get_running_loop():
+            return self._connect()
+        return exchange
+
+    def _connect(self) -> AsyncExchange:
+        """Connect on the first call; raise RuntimeError for one that cannot be made here."""
         self._lifetime.check_open()
-        loop = asyncio.get_running_loop()
-        if self._exchange is None:
-            self._loop = loop
-            self._channel = grpc.aio.insecure_channel(self._address, self._channel_options)
-            self._exchange = AsyncExchange(Stubs(self._channel), self._lifetime.check_open, coalesce=self._coalesce)
-        elif self._loop is not loop:
+        if self._exchange is not None:
             raise RuntimeError("this AsyncClient belongs to another event loop; make one for each loop")
+        self._loop = asyncio.get_running_loop()
+        self._channel = grpc.aio.insecure_channel(self._address, self._channel_options)
+        self._exchange = AsyncExchange(Stubs(self._channel), self._lifetime.check_open, coalesce=self._coalesce)
         return self._exchange
