@@ -11,7 +11,6 @@ from meterd_server.store.consequences import consequences
 from meterd_server.store.sqlite.consequences import statements_for
 from meterd_server.store.sqlite.rows import (
     ENTRY_COLUMNS,
-    PLAIN_ENTRY_COLUMNS,
     Held,
     alike,
     cost_rows,
@@ -58,10 +57,17 @@ def no_plan(next_ids: NextIds) -> Plan:
 
 def plan_entries(decision: BatchDecision, held: Mapping[str, Held], next_ids: NextIds) -> Plan:
     """Write new entries. `held` is what there is of their users; who is not in it is new."""
+    if not decision.entries:
+        return no_plan(next_ids)
     first_entry_id = next_ids.entry_id
-    new_user_ids = [user_id for user_id in decision.accounts if user_id not in held]
-    places = {user_id: held[user_id][:2] for user_id in decision.accounts if user_id in held}
-    places.update((user_id, (account_id, 0)) for account_id, user_id in enumerate(new_user_ids, next_ids.account_id))
+    new_user_ids: list[str] = []
+    places: dict[str, tuple[int, int]] = {}
+    for user_id in decision.accounts:
+        if known := held.get(user_id):
+            places[user_id] = known[:2]
+        else:
+            places[user_id] = (next_ids.account_id + len(new_user_ids), 0)
+            new_user_ids.append(user_id)
     rows = []
     marks = []
     for entry_id, entry in enumerate(decision.entries, first_entry_id):
@@ -71,7 +77,7 @@ def plan_entries(decision: BatchDecision, held: Mapping[str, Held], next_ids: Ne
         places[user_id] = (account_id, entry_id)
         if version % MARK_EVERY_VERSIONS == 0:
             marks.append((account_id, version, entry_id))
-    statements = insert("INSERT", "entry", *alike(PLAIN_ENTRY_COLUMNS, ENTRY_COLUMNS, rows))
+    statements = insert("INSERT", "entry", *alike(ENTRY_COLUMNS, rows))
     statements += _also(new_user_ids, next_ids, marks)
     if after := consequences(decision.entries):
         statements += statements_for(after, lambda user_id: places[user_id][0])

@@ -7,6 +7,7 @@ has registered an adapter, which takes as long as inserting a third of the row.
 from __future__ import annotations
 
 import re
+from functools import cache
 from itertools import count, repeat
 from operator import neg
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -146,16 +147,19 @@ def cost_rows(
     return names, zip(*columns)  # noqa: B905 -- some of them may go on for ever
 
 
-def alike(plain_columns: str, columns: str, rows: Sequence[tuple[Any, ...]]) -> tuple[str, Sequence[tuple[Any, ...]]]:
+def alike(columns: str, rows: Sequence[tuple[Any, ...]]) -> tuple[str, Sequence[tuple[Any, ...]]]:
     """Rows of `entry_row` or `account_row` for one statement: which of the columns, and the rows with a value for each."""
     lengths = {*map(len, rows)}
-    length = max(lengths, default=0)
-    if length <= plain_columns.count(",") + 1:
-        return plain_columns, rows
-    names = ",".join(columns.split(",")[:length])
+    length = max(lengths)
+    names = _first(columns, length)
     if len(lengths) == 1:
         return names, rows
     return names, [row if len(row) == length else (*row, *(None,) * (length - len(row))) for row in rows]
+
+
+@cache
+def _first(columns: str, count: int) -> str:
+    return ",".join(columns.split(",")[:count])
 
 
 def entry_from_row(user_id: str, row: tuple[Any, ...]) -> Entry:

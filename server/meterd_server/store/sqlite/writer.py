@@ -17,7 +17,6 @@ from meterd_server.store.sqlite.plan import NO_ACCOUNT_ID, NextIds, Plan, no_pla
 from meterd_server.store.sqlite.rows import (
     ACCOUNT_COLUMNS,
     ENTRY_COLUMNS,
-    PLAIN_ACCOUNT_COLUMNS,
     Held,
     account_row,
     alike,
@@ -225,7 +224,7 @@ class Writer:
         if caught_up:
             rows = [account_row(held) for held in caught_up.values()]
             replay_after = (self._accounts.first_entry_id_ahead(without=caught_up) or plan.first_entry_id) - 1
-            statements += insert("REPLACE", "account", *alike(PLAIN_ACCOUNT_COLUMNS, ACCOUNT_COLUMNS, rows))
+            statements += insert("REPLACE", "account", *alike(ACCOUNT_COLUMNS, rows))
             statements.append((_SET_REPLAY_AFTER, (replay_after,)))
         self._execute(statements)
         self._last_account_id += plan.new_users_count
