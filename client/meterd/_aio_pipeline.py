@@ -13,7 +13,6 @@ from meterd._aio_stream import read, write
 STREAM_SECONDS = 5.0
 """For how long a stream is used. A client at rest then keeps none open, and one behind a balancer is spread anew now and then."""
 
-
 GOODBYE_SECONDS_MAX = 0.2
 """How long a client that is closed waits for the daemon to end a stream at rest, which is else logged as cancelled."""
 
