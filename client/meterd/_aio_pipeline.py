@@ -8,7 +8,7 @@ from typing import Any
 
 import grpc.aio
 
-from meterd._aio_stream import read, write
+from meterd._aio_stream import connected, read, write
 
 STREAM_SECONDS = 5.0
 """For how long a stream is used. A client at rest then keeps none open, and one behind a balancer is spread anew now and then."""
@@ -28,8 +28,9 @@ class Pipeline:
     async def exchange(self, request: Any) -> Any:  # noqa: ANN401 -- of classes that are made at run time
         """Send a message and return its answer.
 
-        Who is cancelled gives the answer up, and disturbs nobody whose message goes over the same stream. Raises
-        `grpc.RpcError`, or EOFError if the stream ended without a reason.
+        Who is cancelled gives the answer up, and disturbs nobody whose message goes over the same stream, unless flow control
+        holds up their own in that moment: that ends the stream. Raises `grpc.RpcError`, or EOFError if the stream ended without a
+        reason.
         """
         if self._current is None or not self._current.takes_more:
             self._current = _Stream(self._open_stream(), self._streams.discard)
@@ -70,15 +71,18 @@ class _Stream:
         self._senders += 1
         try:
             async with self._writing:
+                await connected(self._call)
                 if self._error:
                     raise self._error
-                self._unanswered.append(answer)
-                await write(self._call, request)
+                self._unanswered.append(answer)  # from here on there will be an answer, or no more answers at all
+                if not await write(self._call, request):
+                    self._is_retired = True
             return await answer
         except asyncio.CancelledError:
             # What is not answered in time may never be: nobody else is to wait behind it.
-            answer.cancel()
             self._is_retired = True
+            if not answer.cancel() and not answer.cancelled():
+                answer.exception()  # nobody else looks at it, and asyncio would complain
             raise
         finally:
             self._senders -= 1
@@ -107,9 +111,11 @@ class _Stream:
     async def _half_close(self) -> None:
         with suppress(grpc.aio.InternalError):  # it is over
             await self._call.done_writing()
+        await asyncio.wait([self._reading], timeout=STREAM_SECONDS)
+        self._call.cancel()  # no more than it takes: it is over, unless the daemon does not end it
 
     async def _read(self) -> None:
-        error: grpc.RpcError | EOFError = EOFError("the daemon ended the stream")
+        error: grpc.RpcError | EOFError = EOFError("the stream ended")
         try:
             while (message := await read(self._call)) is not grpc.aio.EOF and self._unanswered:
                 answer = self._unanswered.popleft()

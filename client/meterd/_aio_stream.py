@@ -1,6 +1,7 @@
 """Writing to a stream of the asyncio client, and reading from it, until it is over, and then why."""
 
 import asyncio
+from contextlib import suppress
 from typing import Any
 
 import grpc.aio
@@ -12,12 +13,25 @@ _STATUS_SECONDS_MAX = 0.5
 _LOOK_SECONDS = 0.001
 
 
-async def write(call: Any, message: Any) -> None:  # noqa: ANN401 -- grpc.aio's calls are Any
-    """Send a message when flow control lets it; does nothing when the stream is over: `read` says why."""
+async def connected(call: Any) -> None:  # noqa: ANN401 -- grpc.aio's calls are Any
+    """Wait until the stream is connected, or over: a message that is cancelled before is forgotten, and nobody knows."""
+    with suppress(asyncio.InvalidStateError, grpc.RpcError):
+        await call.wait_for_connection()
+
+
+async def write(call: Any, message: Any) -> bool:  # noqa: ANN401 -- see connected
+    """Send a message when flow control lets it; False when the stream is over: `read` says why.
+
+    Whoever is cancelled meanwhile ends the stream: gRPC cannot take back a part of a message.
+    """
     try:
         await call.write(message)
     except (asyncio.InvalidStateError, grpc.RpcError):
-        return
+        return False
+    except asyncio.CancelledError:
+        call.cancel()
+        raise
+    return True
 
 
 async def read(call: Any) -> Any:  # noqa: ANN401 -- a message of the call's, or grpc.aio.EOF

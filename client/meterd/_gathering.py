@@ -1,7 +1,7 @@
 """What concurrent callers ask for, gathered into batches: which go together, and what each of them gets. Does no I/O.
 
 A caller alone is never made to wait: its operation goes at once, as the unary call it is. While as many calls as may be
-under way are, what is asked for meanwhile gathers, and goes as one Batch when one of them is over.
+under way are, what is asked for meanwhile gathers, and goes as one batch when one of them is over.
 """
 
 import time
@@ -100,7 +100,7 @@ class Gathering(Generic[AskingT]):
         self._waiting: dict[AskingT, None] = {}  # in the order they came; whoever gives up leaves from the middle
         self._under_way: list[list[AskingT]] = []
         self.batches = True
-        """False once the daemon turned out to know no Batch: every operation is then for its caller to send."""
+        """False once the daemon turned out to take no batches: every operation is then for its caller to send."""
 
     def add(self, asking: AskingT) -> None:
         """Let an operation wait for its turn."""
@@ -154,12 +154,19 @@ class Gathering(Generic[AskingT]):
             self.batches = False
             tell_all(batch, Signal.ALONE)
         elif code is grpc.StatusCode.RESOURCE_EXHAUSTED and not _status.reason(rpc_error):
-            # gRPC's own words for a message that is too long for one side: smaller ones from now on.
-            self._bytes_max = min(self._bytes_max, sum(len(asking.operation) for asking in batch)) // 2
+            # gRPC's own words for a message that is too long for one side: smaller ones from now on. A stream ends with it, so that
+            # others who were under way are told as well, whose messages may have been short.
+            size_bytes = _size_bytes(batch)
+            if size_bytes >= max(map(_size_bytes, self._under_way), default=0):
+                self._bytes_max = min(self._bytes_max, size_bytes // 2)
             tell_all(batch, Signal.ALONE)
         else:
             for asking in batch:
                 asking.tell(_status.error_from(rpc_error, asking.call.request_id))
+
+
+def _size_bytes(batch: Iterable[Asking]) -> int:
+    return sum(len(asking.operation) for asking in batch)
 
 
 def tell_all(batch: Iterable[Asking], outcome: Signal) -> None:

@@ -1,5 +1,6 @@
 """Which operations go together: all that wait, in order, within the limits, and never more than a few batches at a time."""
 
+import grpc
 import pytest
 
 import meterd
@@ -117,6 +118,33 @@ def test_only_a_few_batches_are_under_way():
     gathering = Gathering()
     add(gathering, OPERATIONS_MAX * (IN_FLIGHT_MAX + 1))
     assert [OPERATIONS_MAX] * IN_FLIGHT_MAX + [0] == [len(gathering.take()) for _ in range(IN_FLIGHT_MAX + 1)]
+
+
+class TooLong(grpc.RpcError):
+    """What gRPC says of a message that is too long for one side."""
+
+    def code(self):
+        return grpc.StatusCode.RESOURCE_EXHAUSTED
+
+    def trailing_metadata(self):
+        return ()
+
+
+@pytest.mark.parametrize("long_first", [True, False])
+def test_a_long_message_shortens_no_others(long_first):
+    """When a stream ends because of one message, all who were under way go by themselves, and the long one is what is halved."""
+    gathering = Gathering(2)
+    short = add(gathering, 2)
+    batches = [gathering.take()]
+    long = add(gathering, 20)
+    batches.append(gathering.take())
+    for batch in reversed(batches) if long_first else batches:
+        gathering.refused(batch, TooLong())
+    assert [[Signal.ALONE]] * 22 == [each.told for each in (*short, *long)]
+    for batch in batches:
+        gathering.finish(batch)
+    add(gathering, 20)
+    assert 10 == len(gathering.take())
 
 
 def test_closing_tells_those_who_wait(gathering):

@@ -22,18 +22,24 @@ class Call:
     def __init__(self):
         self.written = []
         self.answers = asyncio.Queue()
+        self.connected = asyncio.Event()
+        self.connected.set()
         self.writable = asyncio.Event()
         self.writable.set()
-        self.writing = 0
+        self.writing = False
         self.half_closed = asyncio.Event()
         self.over = self.cancelled = False
 
+    async def wait_for_connection(self):
+        await self.connected.wait()
+
     async def write(self, message):
-        self.writing += 1
-        assert 1 == self.writing, "gRPC takes one message at a time"
+        assert not self.writing, "gRPC takes one message at a time"
+        self.writing = True
+        await self.connected.wait()
         await self.writable.wait()
-        self.writing -= 1
-        if self.cancelled:
+        self.writing = False
+        if self.over or self.cancelled:
             raise asyncio.InvalidStateError
         self.written.append(message)
 
@@ -55,14 +61,18 @@ class Call:
 
 
 class Calls:
-    """What opens them, and every one that was opened."""
+    """What opens them, and every one that was opened; they connect at once, unless told otherwise."""
 
     def __init__(self):
         self.opened = []
+        self.connects = True
 
     def __call__(self):
-        self.opened.append(Call())
-        return self.opened[-1]
+        call = Call()
+        if not self.connects:
+            call.connected.clear()
+        self.opened.append(call)
+        return call
 
 
 @pytest.fixture
@@ -173,6 +183,51 @@ async def test_who_gives_up_while_others_are_written(pipeline, calls):
     assert ["a", "b", "d"] == call.written
 
 
+@pytest.mark.parametrize("gone", [0, 1, 2])
+async def test_who_gives_up_while_the_stream_connects(pipeline, calls, gone):
+    """What was not sent has no answer: each of the others gets theirs."""
+    calls.connects = False
+    tasks = await exchanging(pipeline, "a", "b", "c")
+    (call,) = calls.opened
+    tasks.pop(gone).cancel()
+    await turns()
+    call.connected.set()
+    await turns()
+    for message in call.written:
+        call.answers.put_nowait(message.upper())
+    expected = ["a", "b", "c"]
+    del expected[gone]
+    assert (expected, [each.upper() for each in expected]) == (call.written, await outcomes(tasks))
+
+
+async def test_who_gives_up_while_their_message_is_written(pipeline, calls):
+    """Half a message cannot be taken back: the stream is over, and nobody is told somebody else's answer."""
+    (first,) = await exchanging(pipeline, "a")
+    (call,) = calls.opened
+    call.writable.clear()
+    gone, waits = await exchanging(pipeline, "b", "c")
+    gone.cancel()
+    await turns()
+    assert call.cancelled
+    assert [EOFError] * 2 == [type(each) for each in await outcomes([first, waits])]
+    (later,) = await exchanging(pipeline, "later")
+    calls.opened[1].answers.put_nowait("LATER")
+    assert "LATER" == await later
+
+
+async def test_a_message_that_cannot_be_written(pipeline, calls):
+    """Nothing more goes over a stream that is over, though it is not known yet why."""
+    (first,) = await exchanging(pipeline, "a")
+    (call,) = calls.opened
+    call.over = True
+    second, third = await exchanging(pipeline, "b", "c")
+    assert (["a"], ["c"]) == (call.written, calls.opened[1].written)
+    error = grpc.aio.AioRpcError(Code.UNAVAILABLE, grpc.aio.Metadata(), grpc.aio.Metadata(), "gone")
+    call.answers.put_nowait(error)
+    calls.opened[1].answers.put_nowait("C")
+    assert [error, error, "C"] == await outcomes([first, second, third])
+
+
 async def test_what_ends_the_stream_is_everyones(pipeline, calls):
     """All who wait are told, and so is who was about to write; the next message goes over another stream."""
     tasks = await exchanging(pipeline, "a", "b")
@@ -231,6 +286,19 @@ async def test_a_stream_in_use_ends(pipeline, calls, monkeypatch):
     assert ["A", "B"] == await outcomes([old_task, new_task])
     await turns()
     assert (True, False) == (old.half_closed.is_set(), old.cancelled)
+
+
+async def test_a_stream_that_the_daemon_does_not_end(pipeline, calls, monkeypatch):
+    """It is cancelled, rather than kept for ever."""
+    monkeypatch.setattr(_aio_pipeline, "STREAM_SECONDS", 0.01)
+    monkeypatch.setattr(Call, "done_writing", lambda _: asyncio.sleep(0))
+    (task,) = await exchanging(pipeline, "a")
+    (call,) = calls.opened
+    call.answers.put_nowait("A")
+    assert "A" == await task
+    async with asyncio.timeout(30):
+        await asyncio.wait([pipeline._current._reading])
+    assert call.cancelled
 
 
 async def test_closing_ends_a_stream_at_rest_in_good_order(calls):

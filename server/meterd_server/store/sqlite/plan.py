@@ -51,7 +51,7 @@ class Plan(NamedTuple):
 
 
 def no_plan(next_ids: NextIds) -> Plan:
-    """Nothing."""
+    """Write no entries."""
     return Plan([], next_ids.entry_id, 0, 0, {})
 
 
@@ -90,7 +90,6 @@ def plan_costs(decision: CostDecision, users: CostUsers, held: Sequence[Held], n
     recorded, accounts = decision
     count = len(recorded)
     account_ids: Sequence[int]
-    previous_entry_ids: Sequence[int]
     account_ids, entry_ids_before, _ = zip(*held, strict=True)
     new_user_ids = []
     if NO_ACCOUNT_ID in account_ids:
@@ -98,8 +97,12 @@ def plan_costs(decision: CostDecision, users: CostUsers, held: Sequence[Held], n
         new_ids = itertools.count(next_ids.account_id)
         account_ids = [account_id or next(new_ids) for account_id in account_ids]
     entry_ids = range(next_ids.entry_id, next_ids.entry_id + count)
-    account_id_of_each, previous_entry_ids, last_entry_ids = account_ids, entry_ids_before, [*entry_ids]
-    if len(held) < count:
+    account_id_of_each: Sequence[int]
+    previous_entry_ids: Sequence[int]
+    last_entry_ids: Sequence[int]
+    if len(held) == count:
+        account_id_of_each, previous_entry_ids, last_entry_ids = account_ids, entry_ids_before, entry_ids
+    else:
         account_id_of_each = [account_ids[place] for place in users.places]
         previous_entry_ids, last_entry_ids = _chained(users.places, entry_ids_before, entry_ids)
     columns, rows = cost_rows(next_ids.entry_id, account_id_of_each, previous_entry_ids, recorded)
