@@ -39,18 +39,13 @@ async def read(call: Any) -> Any:  # noqa: ANN401 -- a message of the call's, or
 
     Raises `grpc.RpcError`; EOFError if the stream broke, and nothing is known of why.
     """
-    try:
-        return await call.read()
-    except grpc.RpcError as error:
-        if not _is_wordless(error):
-            raise
-    for _ in range(round(_STATUS_SECONDS_MAX / _LOOK_SECONDS)):
-        await asyncio.sleep(_LOOK_SECONDS)  # nothing else tells when there is another status
+    for _ in range(1 + round(_STATUS_SECONDS_MAX / _LOOK_SECONDS)):
         try:
             return await call.read()
         except grpc.RpcError as error:
             if not _is_wordless(error):
                 raise
+        await asyncio.sleep(_LOOK_SECONDS)  # nothing else tells when there is another status
     raise EOFError("the stream broke")
 
 

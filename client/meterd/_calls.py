@@ -29,7 +29,7 @@ class Stubs:
         self.pricing = PricingServiceStub(channel)
         self.admin = AdminServiceStub(channel)
         self.batch = batch_rpc(channel, Operations.SerializeToString)
-        self.stream = stream_rpc(channel, Operations.SerializeToString)
+        self.stream = stream_rpc(channel)
 
 
 class Call(NamedTuple, Generic[ResultT]):

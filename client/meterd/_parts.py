@@ -52,9 +52,11 @@ def batch_rpc(channel: grpc.Channel | grpc.aio.Channel, serialize: Callable[[Any
     return rpc
 
 
-def stream_rpc(channel: grpc.Channel | grpc.aio.Channel, serialize: Callable[[Any], bytes]) -> Callable[..., Any]:
-    """Return what opens a Stream of messages as `batch_rpc` sends and returns."""
+def stream_rpc(channel: grpc.Channel | grpc.aio.Channel) -> Callable[..., Any]:
+    """Return what opens a Stream of `Operations`, answered by `Results`."""
     rpc: Callable[..., Any] = channel.stream_stream(
-        "/meterd.v1.MeteringService/Stream", request_serializer=serialize, response_deserializer=Results.FromString
+        "/meterd.v1.MeteringService/Stream",
+        request_serializer=Operations.SerializeToString,
+        response_deserializer=Results.FromString,
     )
     return rpc

@@ -39,7 +39,7 @@ class Call:
 @pytest.mark.parametrize("write_error", [asyncio.InvalidStateError(), error(*WORDLESS)])
 async def test_writing_to_a_stream_that_is_over(write_error):
     """It is not the writer's to say why."""
-    await write(Call("read", write_error=write_error), "message")
+    assert not await write(Call("read", write_error=write_error), "message")
 
 
 @pytest.mark.parametrize("message", ["message", grpc.aio.EOF])

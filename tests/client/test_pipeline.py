@@ -14,6 +14,7 @@ from meterd.v1 import metering_pb2
 from .callers import Tasks, gathering, start_in_order, until
 
 Code = grpc.StatusCode
+GONE = grpc.aio.AioRpcError(Code.UNAVAILABLE, grpc.aio.Metadata(), grpc.aio.Metadata(), "gone")
 
 
 class Call:
@@ -105,6 +106,15 @@ async def exchanging(pipeline, *messages):
     return tasks
 
 
+async def answered_once(pipeline, calls):
+    """Send a message and have it answered; the stream that it went over is at rest."""
+    (task,) = await exchanging(pipeline, "a")
+    (call,) = calls.opened
+    call.answers.put_nowait("A")
+    assert "A" == await task
+    return call
+
+
 async def outcomes(tasks):
     """What became of them, in order."""
     return await asyncio.gather(*tasks, return_exceptions=True)
@@ -122,11 +132,7 @@ async def test_each_gets_the_answer_to_its_own_message(pipeline, calls):
 
 async def test_one_message_is_written_at_a_time(pipeline, calls):
     """While flow control holds one up, the next waits, and they keep their order."""
-    first = asyncio.create_task(pipeline.exchange("a"))
-    await turns()
-    (call,) = calls.opened
-    call.answers.put_nowait("A")
-    assert "A" == await first
+    call = await answered_once(pipeline, calls)
     call.writable.clear()
     tasks = await exchanging(pipeline, "b", "c")
     assert ["a"] == call.written
@@ -167,10 +173,7 @@ async def test_a_stream_that_all_have_given_up_is_cancelled(pipeline, calls):
 
 async def test_who_gives_up_while_others_are_written(pipeline, calls):
     """A message that was not written has no answer: the next answer is that of the next message."""
-    (first,) = await exchanging(pipeline, "a")
-    (call,) = calls.opened
-    call.answers.put_nowait("A")
-    await first
+    call = await answered_once(pipeline, calls)
     call.writable.clear()
     held_up, waits, stays = await exchanging(pipeline, "b", "c", "d")
     waits.cancel()
@@ -222,10 +225,9 @@ async def test_a_message_that_cannot_be_written(pipeline, calls):
     call.over = True
     second, third = await exchanging(pipeline, "b", "c")
     assert (["a"], ["c"]) == (call.written, calls.opened[1].written)
-    error = grpc.aio.AioRpcError(Code.UNAVAILABLE, grpc.aio.Metadata(), grpc.aio.Metadata(), "gone")
-    call.answers.put_nowait(error)
+    call.answers.put_nowait(GONE)
     calls.opened[1].answers.put_nowait("C")
-    assert [error, error, "C"] == await outcomes([first, second, third])
+    assert [GONE, GONE, "C"] == await outcomes([first, second, third])
 
 
 async def test_what_ends_the_stream_is_everyones(pipeline, calls):
@@ -234,11 +236,10 @@ async def test_what_ends_the_stream_is_everyones(pipeline, calls):
     (call,) = calls.opened
     call.writable.clear()
     tasks += await exchanging(pipeline, "c", "d")
-    error = grpc.aio.AioRpcError(Code.UNAVAILABLE, grpc.aio.Metadata(), grpc.aio.Metadata(), "gone")
-    call.answers.put_nowait(error)
+    call.answers.put_nowait(GONE)
     await turns()
     call.writable.set()
-    assert [error] * 4 == await outcomes(tasks)
+    assert [GONE] * 4 == await outcomes(tasks)
     (later,) = await exchanging(pipeline, "later")
     calls.opened[1].answers.put_nowait("LATER")
     assert "LATER" == await later
@@ -267,10 +268,7 @@ async def test_a_senseless_daemon(pipeline, calls, what):
 async def test_a_stream_at_rest_ends(pipeline, calls, monkeypatch):
     """After a while, in good order."""
     monkeypatch.setattr(_aio_pipeline, "STREAM_SECONDS", 0.05)
-    (task,) = await exchanging(pipeline, "a")
-    (call,) = calls.opened
-    call.answers.put_nowait("A")
-    await task
+    call = await answered_once(pipeline, calls)
     await asyncio.wait_for(call.half_closed.wait(), 30)
     assert not call.cancelled
 
@@ -292,10 +290,7 @@ async def test_a_stream_that_the_daemon_does_not_end(pipeline, calls, monkeypatc
     """It is cancelled, rather than kept for ever."""
     monkeypatch.setattr(_aio_pipeline, "STREAM_SECONDS", 0.01)
     monkeypatch.setattr(Call, "done_writing", lambda _: asyncio.sleep(0))
-    (task,) = await exchanging(pipeline, "a")
-    (call,) = calls.opened
-    call.answers.put_nowait("A")
-    assert "A" == await task
+    call = await answered_once(pipeline, calls)
     async with asyncio.timeout(30):
         await asyncio.wait([pipeline._current._reading])
     assert call.cancelled
@@ -304,10 +299,7 @@ async def test_a_stream_that_the_daemon_does_not_end(pipeline, calls, monkeypatc
 async def test_closing_ends_a_stream_at_rest_in_good_order(calls):
     """The daemon is told that nothing more comes, rather than that the call is cancelled."""
     pipeline = Pipeline(calls)
-    (task,) = await exchanging(pipeline, "a")
-    (call,) = calls.opened
-    call.answers.put_nowait("A")
-    await task
+    call = await answered_once(pipeline, calls)
     await pipeline.close()
     assert (True, False) == (call.half_closed.is_set(), call.cancelled)
 
@@ -317,10 +309,7 @@ async def test_closing_waits_for_no_daemon_that_hangs(calls, monkeypatch):
     monkeypatch.setattr(_aio_pipeline, "GOODBYE_SECONDS_MAX", 0.01)
     monkeypatch.setattr(Call, "done_writing", lambda _: asyncio.sleep(0))
     pipeline = Pipeline(calls)
-    (task,) = await exchanging(pipeline, "a")
-    (call,) = calls.opened
-    call.answers.put_nowait("A")
-    await task
+    call = await answered_once(pipeline, calls)
     await pipeline.close()
     assert call.cancelled
 

@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from itertools import repeat
 from typing import TYPE_CHECKING, NamedTuple
 
 from meterd_server.model.flat import made
 from meterd_server.store.consequences import consequences
 from meterd_server.store.sqlite.consequences import statements_for
-from meterd_server.store.sqlite.rows import (
-    ENTRY_COLUMNS,
-    Held,
-    alike,
-    cost_rows,
-    entry_row,
-)
+from meterd_server.store.sqlite.rows import ENTRY_COLUMNS, Held, alike, cost_rows, entry_row
 from meterd_server.store.sqlite.statements import insert, insert_each
 
 if TYPE_CHECKING:
@@ -113,7 +106,7 @@ def plan_costs(decision: CostDecision, users: CostUsers, held: Sequence[Held], n
         if version % MARK_EVERY_VERSIONS == 0
     ]
     statements += _also(new_user_ids, next_ids, marks)
-    accounts_after = map(made, repeat(Held), zip(account_ids, last_entry_ids, accounts, strict=True))
+    accounts_after = map(made, itertools.repeat(Held), zip(account_ids, last_entry_ids, accounts, strict=True))
     after = dict(zip(users.user_ids, accounts_after, strict=True))
     return Plan(statements, next_ids.entry_id, count, len(new_user_ids), after)
 

@@ -27,10 +27,7 @@ PLAIN_ENTRY_COLUMNS = (
 )
 """The columns that every entry has."""
 
-PRICED_ENTRY_COLUMNS = f"{PLAIN_ENTRY_COLUMNS}, usage"
-"""Those, and what a use has."""
-
-ENTRY_COLUMNS = f"{PRICED_ENTRY_COLUMNS}, labels, occur_time_us, more"
+ENTRY_COLUMNS = f"{PLAIN_ENTRY_COLUMNS}, usage, labels, occur_time_us, more"
 """All of them, what is most common first: a row may end where nothing more is to be said."""
 
 PLAIN_ACCOUNT_COLUMNS = (
@@ -140,11 +137,9 @@ def cost_rows(
         numbers.record_times_us,
         numbers.residues_picocents,
     ]
-    names = PLAIN_ENTRY_COLUMNS
     if costs.priced:
-        names = PRICED_ENTRY_COLUMNS
         columns.append(costs.priced.usage_texts)
-    return names, zip(*columns)  # noqa: B905 -- some of them may go on for ever
+    return _first(ENTRY_COLUMNS, len(columns)), zip(*columns)  # noqa: B905 -- some of them may go on for ever
 
 
 def alike(columns: str, rows: Sequence[tuple[Any, ...]]) -> tuple[str, Sequence[tuple[Any, ...]]]:
