@@ -11,6 +11,7 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from meterd_server.company import GATHER_STEP_SECONDS, Company
 from meterd_server.model import together
 from meterd_server.model.flat import made
 
@@ -22,18 +23,6 @@ if TYPE_CHECKING:
 
 BATCH_OPERATIONS_MAX = 1000
 """What one transaction takes before the next caller has to wait for the next one; one caller's commands are never divided."""
-
-COMPANY_CALLERS_MIN = 8
-"""From how many callers in a batch on it pays to wait for more."""
-
-BUSY_SECONDS = 0.05
-"""How long after a batch that had company a lane expects more company; later than that, a caller is alone again."""
-
-PROBE_SECONDS = 0.2
-"""How often a lane that sees a few callers at once waits a window to learn whether there are many."""
-
-GATHER_STEP_SECONDS = 0.001
-"""How long nothing may arrive before a busy lane stops waiting; the finest that the event loop's timers can tell."""
 
 _LOOKS_AROUND = 3
 """How often the event loop is let go round after a commit: until it has sent what was to be sent, and read what came meanwhile."""
@@ -62,30 +51,6 @@ def tell_all(waiters: Sequence[Waiter], outcomes: Sequence[Outcome]) -> None:
         end = first + len(waiter.commands)
         waiter.tell(outcomes[first:end])
         first = end
-
-
-class Company:
-    """Whether callers come together: what those who were served last let one expect of the next."""
-
-    def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self.until_seconds = 0.0
-        """How long company is expected, by the event loop's clock."""
-        self._probe_after_seconds = 0.0
-
-    def expect(self) -> None:
-        """Expect company for a while."""
-        self.until_seconds = self._loop.time() + BUSY_SECONDS
-
-    def learn_from(self, callers: int, *, others_wait: bool) -> None:
-        """Decide what to expect, from how many were served together and whether there are others behind them or before."""
-        now = self._loop.time()
-        if callers >= COMPANY_CALLERS_MIN:
-            self.expect()
-        elif others_wait and now >= self._probe_after_seconds:
-            # There may be many who come one by one, held up by each other: wait once and see.
-            self.until_seconds = max(self.until_seconds, now + GATHER_STEP_SECONDS)
-            self._probe_after_seconds = now + PROBE_SECONDS
 
 
 class Lane:

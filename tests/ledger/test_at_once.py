@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
+from meterd_server.company import COMPANY_CALLERS_MIN
 from meterd_server.errors import StoreUnavailable
-from meterd_server.lane import COMPANY_CALLERS_MIN
 from rules.commands import cost
 
 

@@ -39,7 +39,7 @@ async def test_one_caller_alone_never_waits(make_ledger, settle, stand_still):
 
 async def test_a_lane_that_was_busy_long_ago_never_waits(make_ledger, settle, stand_still, monkeypatch):
     """A lane whose last batch had company, but too long ago to expect more, commits at once."""
-    monkeypatch.setattr("meterd_server.lane.BUSY_SECONDS", 0)
+    monkeypatch.setattr("meterd_server.company.BUSY_SECONDS", 0)
     ledger = make_ledger(commit_window_seconds=1)
     await asyncio.gather(ledger.submit(cost("alice", 5)), ledger.submit(cost("alice", 5)))
     stand_still()

@@ -4,7 +4,8 @@ import asyncio
 
 import pytest
 
-from meterd_server.lane import BATCH_OPERATIONS_MAX, BUSY_SECONDS, COMPANY_CALLERS_MIN
+from meterd_server.company import BUSY_SECONDS, COMPANY_CALLERS_MIN
+from meterd_server.lane import BATCH_OPERATIONS_MAX
 from meterd_server.model import Account
 from meterd_server.workers.link import ToLedger
 from rules.commands import funding

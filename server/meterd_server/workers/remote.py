@@ -7,14 +7,9 @@ from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
+from meterd_server.company import GATHER_STEP_SECONDS, Company
 from meterd_server.errors import Overloaded, StoreUnavailable
-from meterd_server.lane import (
-    BATCH_OPERATIONS_MAX,
-    GATHER_STEP_SECONDS,
-    Company,
-    Waiter,
-    tell_all,
-)
+from meterd_server.lane import BATCH_OPERATIONS_MAX, Waiter, tell_all
 from meterd_server.model import together
 from meterd_server.pricing import card_from_json, card_to_json
 from meterd_server.workers.frames import (
