@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from meterd_server.model import Account, CostColumns, Rejection
 from meterd_server.rules import NO_FACTS, BatchDecision, apply, decide_batch, decide_costs, may_be_recorded, needs
@@ -29,7 +29,7 @@ from meterd_server.store.sqlite.statements import insert
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from meterd_server.model import Command, Entry, Outcome, RecordedColumns
+    from meterd_server.model import Command, Entry, Outcome
     from meterd_server.rules import Facts, RequestKey
     from meterd_server.store.sqlite.statements import Statement
 
@@ -50,6 +50,15 @@ _SET_REPLAY_AFTER = "UPDATE recovery SET replay_after_entry_id = ?"
 _REPLAY = (
     f"SELECT user_id, {ENTRY_COLUMNS} FROM entry JOIN user USING (account_id) WHERE entry_id > ? ORDER BY entry_id"
 )
+
+
+class Prepared(NamedTuple):
+    """A batch that is decided, and what is to be written of it."""
+
+    commands: Sequence[Command]
+    now_us: int
+    outcomes: Sequence[Outcome]
+    plan: Plan
 
 
 class Writer:
@@ -87,13 +96,13 @@ class Writer:
 
     def commit(self, commands: Sequence[Command], now_us: int) -> Sequence[Outcome]:
         """Decide and write the batch in one transaction; see `Store.commit`."""
+        return self.carry_out(self.prepare(commands, now_us))
+
+    def prepare(self, commands: Sequence[Command], now_us: int) -> Prepared:
+        """Decide the batch, and write nothing. Holds until something else is written."""
         if type(commands) is CostColumns:
-            try:
-                if outcomes := self._commit_costs(commands, now_us):
-                    return outcomes
-            except sqlite3.IntegrityError:
-                commands = [*commands]
-                return self._commit_with_retries(commands, now_us, *self._look_up(commands))
+            if prepared := self._prepare_costs(commands, now_us):
+                return prepared
             commands = [*commands]
         held, accounts, facts = self._look_up(commands)
         # Retries are rare, so the batch is first decided as if every request id were new; the unique index tells otherwise.
@@ -105,25 +114,21 @@ class Writer:
         if rejected and self._find(held, rejected):
             # A repeated batch: what is a replay changes nothing, so others may be refused, and were recorded as well.
             decision = decide_batch(accounts, self._find(held, commands), commands, now_us, facts)
-        try:
-            self._write(plan_entries(decision, held, self._next_ids()))
-        except sqlite3.IntegrityError:
-            return self._commit_with_retries(commands, now_us, held, accounts, facts)
-        return decision.outcomes
+        return Prepared(commands, now_us, decision.outcomes, plan_entries(decision, held, self._next_ids()))
 
-    def _commit_with_retries(
-        self,
-        commands: Sequence[Command],
-        now_us: int,
-        held: dict[str, Held],
-        accounts: Mapping[str, Account],
-        facts: Facts,
-    ) -> Sequence[Outcome]:
-        """Commit what collided, of which nothing was written: now that every request id is asked for, it cannot do so again."""
-        recorded = self._find(held, commands)
-        decision = decide_batch(accounts, recorded, commands, now_us, facts)
-        self._write(plan_entries(decision, held, self._next_ids()))
-        return decision.outcomes
+    def carry_out(self, prepared: Prepared) -> Sequence[Outcome]:
+        """Write what was prepared, in one transaction; where something was recorded before, decide again first."""
+        try:
+            self._write(prepared.plan)
+        except sqlite3.IntegrityError:
+            # Nothing was written. Now that every request id is asked for, nothing can collide again.
+            commands = [*prepared.commands]
+            held, accounts, facts = self._look_up(commands)
+            recorded = self._find(held, commands)
+            decision = decide_batch(accounts, recorded, commands, prepared.now_us, facts)
+            self._write(plan_entries(decision, held, self._next_ids()))
+            return decision.outcomes
+        return prepared.outcomes
 
     def _look_up(self, commands: Sequence[Command]) -> tuple[dict[str, Held], dict[str, Account], Facts]:
         """What there is to know of the commands' users, but for what they have recorded."""
@@ -136,18 +141,14 @@ class Writer:
             read_facts(self._connection, wanted, held) if wanted else NO_FACTS,
         )
 
-    def _commit_costs(self, costs: CostColumns, now_us: int) -> RecordedColumns | None:
-        """Commit costs in columns; None, and nothing done, if that takes more than adding up.
-
-        Raises `IntegrityError`, and has done nothing, if one of them was recorded before.
-        """
+    def _prepare_costs(self, costs: CostColumns, now_us: int) -> Prepared | None:
+        """`prepare` for costs in columns; None if that takes more than adding up."""
         users = costs.users()
         held = self._load_each(users.user_ids)
         decision = decide_costs([each.account for each in held], users.places, costs, now_us)
         if decision is None:
             return None
-        self._write(plan_costs(decision, users, held, self._next_ids()))
-        return decision.recorded
+        return Prepared(costs, now_us, decision.recorded, plan_costs(decision, users, held, self._next_ids()))
 
     def import_entries(self, entries: Sequence[Entry], accounts: Mapping[str, Account]) -> None:
         """Write entries as they are, and the accounts after them, in one transaction."""
