@@ -11,7 +11,7 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from meterd_server.company import GATHER_STEP_SECONDS, Company
+from meterd_server.company import GATHER_STEP_SECONDS, Company, Readers
 from meterd_server.model import together
 from meterd_server.model.flat import made
 
@@ -56,6 +56,8 @@ def tell_all(waiters: Sequence[Waiter], outcomes: Sequence[Outcome]) -> None:
 class Lane:
     """Commits what it is given, in order. `clock_us` is the time money sees; `on_failure` is told when the store failed.
 
+    `clock`, in seconds, tells who was held up by a commit: finer than the event loop's own.
+
     Cancelling an answer abandons it: commands not yet begun are dropped, those under way are carried through.
     """
 
@@ -64,6 +66,7 @@ class Lane:
         store: Store,
         *,
         clock_us: Callable[[], int],
+        clock: Callable[[], float],
         window_seconds: float,
         on_failure: Callable[[Sequence[Waiter], BaseException], None],
     ) -> None:
@@ -76,6 +79,7 @@ class Lane:
         self._task: asyncio.Task[None] | None = None
         self._looks_left = 0
         self._company = Company()
+        self._readers = Readers(clock)
         self._stopping = False
         self.queued_operations = 0
         """Commands that wait, those of the batch under way not counted."""
@@ -84,7 +88,7 @@ class Lane:
         """Commit the commands; the future's result is their outcomes in order, or the outcome of one `alone`."""
         waiter: Waiter = made(Waiter, (commands, self._loop.create_future(), alone))
         if self._task is None and not self._looks_left:
-            if self._loop.time() >= self._company.until_seconds and self._commit_at_once(waiter):
+            if self._loop.time() >= self._company.until_seconds and self._answer_at_once(waiter):
                 # No task: to make one would be part of what the caller waits for.
                 self._looks_left = _LOOKS_AROUND
                 self._loop.call_soon(self._look_around)
@@ -97,6 +101,10 @@ class Lane:
     def expect_company(self) -> None:
         """Wait for company for a while, though there was none, because somebody knows of some."""
         self._company.expect()
+
+    def note_reader(self) -> None:
+        """Be told that somebody reads an account of this lane: readers are not held up by commits for long."""
+        self._readers.note()
 
     def drain(self) -> list[Waiter]:
         """Give up everything that waits."""
@@ -117,10 +125,11 @@ class Lane:
             while self._queue:
                 if self._loop.time() < self._company.until_seconds:
                     await self._gather()
-                await self._commit_next()
-                # Answers leave before another commit holds the event loop up.
-                for _ in range(_LOOKS_AROUND):
-                    await asyncio.sleep(0)
+                held_up = await self._commit_next()
+                if held_up or self._queue:
+                    # Answers leave before another commit holds the event loop up.
+                    for _ in range(_LOOKS_AROUND):
+                        await asyncio.sleep(0)
         finally:
             self._task = None
 
@@ -144,26 +153,47 @@ class Lane:
             queued = len(self._queue)
             await asyncio.sleep(min(GATHER_STEP_SECONDS, self._window_seconds))
 
-    async def _commit_next(self) -> None:
+    async def _commit_next(self) -> bool:
+        """Commit what waits, and answer; whether that held the event loop up."""
         batch = self._take()
+        held_up = False
         if batch:
             commands = together([waiter.commands for waiter in batch])
             now_us = self._clock_us()
             try:
-                outcomes = self._store.commit_at_once(commands, now_us)
+                outcomes = self._commit_at_once(commands, now_us)
+                held_up = outcomes is not None
                 if outcomes is None:
-                    outcomes = await self._store.commit(commands, now_us)
+                    outcomes = await self._commit_beside(commands, now_us)
             except (Exception, asyncio.CancelledError) as error:
                 # A cancelled commit must not leave its callers waiting, whoever cancelled it.
                 self._on_failure(batch, error)
-                return
+                return held_up
             tell_all(batch, outcomes)
         self._company.learn_from(len(batch), others_wait=bool(self._queue))
+        return held_up
 
-    def _commit_at_once(self, waiter: Waiter) -> bool:
-        """Commit one caller's commands without leaving the event loop, if the store can: the least that a call can take."""
+    def _commit_at_once(self, commands: Sequence[Command], now_us: int) -> Sequence[Outcome] | None:
+        """Commit without leaving the event loop, the least that a call can take, if the store can and no reader would wait."""
+        if self._readers.are_expected:
+            return None
+        outcomes = self._store.commit_at_once(commands, now_us)
+        if outcomes is not None:
+            self._readers.were_held_up()
+        return outcomes
+
+    async def _commit_beside(self, commands: Sequence[Command], now_us: int) -> Sequence[Outcome]:
+        """Commit while the event loop goes on."""
+        self._readers.are_beside(True)
         try:
-            outcomes = self._store.commit_at_once(waiter.commands, self._clock_us())
+            return await self._store.commit(commands, now_us)
+        finally:
+            self._readers.are_beside(False)
+
+    def _answer_at_once(self, waiter: Waiter) -> bool:
+        """Commit one caller's commands without leaving the event loop, and answer; False, and nothing done, if that cannot be."""
+        try:
+            outcomes = self._commit_at_once(waiter.commands, self._clock_us())
         except Exception as error:  # a store that fails has failed, whatever it raises
             self._on_failure([waiter], error)
             return True

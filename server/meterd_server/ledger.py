@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -58,7 +59,7 @@ class Ledger:
     """Submit commands, look at an account, list entries.
 
     A user's commands are carried out in the order they came, by the lane that the store says the user is in. `clock_us` is the
-    only clock money sees. `on_health` is told when the store fails (False) and when it is back (True).
+    only clock money sees; for `clock` see `Lane`. `on_health` is told when the store fails (False) and when it is back (True).
     """
 
     def __init__(
@@ -66,13 +67,14 @@ class Ledger:
         store: Store,
         *,
         clock_us: Callable[[], int],
+        clock: Callable[[], float] = time.monotonic,
         commit_window_seconds: float = 0.003,
         queued_max: int = 10_000,
         on_health: Callable[[bool], None] = lambda _: None,
     ) -> None:
         self._store = store
         self._make_lane = partial(
-            Lane, store, clock_us=clock_us, window_seconds=commit_window_seconds, on_failure=self._fail
+            Lane, store, clock_us=clock_us, clock=clock, window_seconds=commit_window_seconds, on_failure=self._fail
         )
         self._queued_max = queued_max
         self._on_health = on_health
@@ -112,6 +114,8 @@ class Ledger:
 
     async def account(self, user_id: str) -> Account:
         """The account with every change acknowledged before this call; without I/O if it is in memory."""
+        if lane := self._lanes.get(self._store.lane_of(user_id)):
+            lane.note_reader()
         known = self._store.peek(user_id)
         return await self._read(self._store.account(user_id)) if known is None else known
 

@@ -12,12 +12,17 @@ from meterd_server.rules import decide_batch
 
 
 class ScriptedStore:
-    """Keeps accounts in a dict. While held, commits do not end; with an error, they and reopening raise it."""
+    """Keeps accounts in a dict. While held, commits do not end; with an error, they and reopening raise it.
+
+    With `at_once` it commits on the event loop, when asked to.
+    """
 
     lanes = 1
 
     def __init__(self):
+        self.at_once = False
         self.batches = []
+        self.batches_at_once = []
         self.closed = False
         self.error = None
         self.error_is_after_the_write = False
@@ -50,7 +55,16 @@ class ScriptedStore:
         return 0
 
     def commit_at_once(self, commands, now_us):
-        """Have `commit` used."""
+        """Decide the commands now, if it is one that can and is not held."""
+        if not self.at_once or self.held:
+            return None
+        step = self.commit(commands, now_us)
+        try:
+            step.send(None)
+        except StopIteration as done:
+            self.batches_at_once.append(self.batches[-1])
+            return done.value
+        raise AssertionError("the store is held")
 
     async def commit(self, commands, now_us):
         """Decide the commands when let go."""

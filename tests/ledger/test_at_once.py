@@ -12,18 +12,7 @@ from rules.commands import cost
 @pytest.fixture
 async def store(store):
     """Return the scripted store, which is done at once unless it is held."""
-
-    def commit_at_once(commands, now_us):
-        if store.held:
-            return None
-        step = store.commit(commands, now_us)
-        try:
-            step.send(None)
-        except StopIteration as done:
-            return done.value
-        raise AssertionError("the store is held")
-
-    store.commit_at_once = commit_at_once
+    store.at_once = True
     return store
 
 

@@ -158,7 +158,13 @@ def simulate(seed, make_store=Store):
     async def world():
         store = make_store(dice)
         window = dice.choice((0, 0.001, 0.003))
-        ledger = Ledger(store, clock_us=lambda: NOW_US, queued_max=dice.choice((3, 30)), commit_window_seconds=window)
+        ledger = Ledger(
+            store,
+            clock_us=lambda: NOW_US,
+            clock=asyncio.get_running_loop().time,
+            queued_max=dice.choice((3, 30)),
+            commit_window_seconds=window,
+        )
         clients = [_client(ledger, random.Random(dice.random()), history, f"client-{n}") for n in range(CLIENTS)]
         await asyncio.gather(*clients)
         store.is_well = True

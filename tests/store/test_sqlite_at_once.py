@@ -1,6 +1,7 @@
 """Commits on the event loop's own thread: the same outcomes, and never beside anything that the connection's thread does."""
 
 import asyncio
+import threading
 
 import pytest
 
@@ -37,6 +38,23 @@ async def test_both_ways_write_one_ledger(store):
     assert store.commit_at_once([funding("alice", 100, "f1")], 4)[0].replayed
     assert [1, 2] == [entry.version for entry in await entries_of(store, "alice")]
     assert 90 == store.peek("alice").balance_microcents
+
+
+async def test_a_small_batch_is_decided_here_and_written_there(store, monkeypatch):
+    """A commit that lets the event loop go on leaves to the connection's thread what takes SQLite and the disk, and no more."""
+    here, threads = threading.get_ident(), {}
+    for step in ("prepare", "carry_out"):
+        real = getattr(store._writer, step)
+
+        def call(*args, step=step, real=real):
+            threads[step] = threading.get_ident()
+            return real(*args)
+
+        monkeypatch.setattr(store._writer, step, call)
+    await store.commit([cost("alice", 1)], 1)
+    assert (here, True) == (threads["prepare"], threads["carry_out"] != here)
+    await store.commit([cost("alice", 1) for _ in range(engine.AT_ONCE_OPERATIONS_MAX + 1)], 2)
+    assert here != threads["prepare"]
 
 
 async def test_a_large_batch_is_left_to_the_thread(store):
@@ -77,6 +95,24 @@ async def test_a_slow_disk_is_left_to_the_thread(store, monkeypatch):
     assert store.commit_at_once([cost("alice", 1)], 2) is None
     now_seconds += 2 * engine._SLOW_PAUSE_SECONDS
     assert store.commit_at_once([cost("alice", 1)], 3) is not None
+
+
+async def test_a_slow_decision_is_left_to_the_thread(store, monkeypatch):
+    """When deciding takes long, as when accounts have to be read from a slow disk, the thread decides as well for a while."""
+    now_seconds, threads = 1000.0, []
+    monkeypatch.setattr(engine.time, "monotonic", lambda: now_seconds)
+    prepare = store._writer.prepare
+
+    def slow(*args):
+        nonlocal now_seconds
+        now_seconds += 2 * HOUR
+        threads.append(threading.get_ident())
+        return prepare(*args)
+
+    monkeypatch.setattr(store._writer, "prepare", slow)
+    for now_us in (1, 2):
+        await store.commit([cost("alice", 1)], now_us)
+    assert [True, False] == [thread == threading.get_ident() for thread in threads]
 
 
 async def test_a_failure_closes_the_store(store, disk):

@@ -57,7 +57,8 @@ class Store(Protocol):
     def commit_at_once(self, commands: Sequence[Command], now_us: int) -> Sequence[Outcome] | None:
         """`commit` without letting the event loop go on, for an engine that is done in the time that this would take.
 
-        None, and nothing done, when the engine would hold the loop up for too long: then `commit` is to be used.
+        None, and nothing done, when the engine would hold the loop up for too long: then `commit` is to be used; and so it
+        is where others would wait who want nothing committed.
         """
 
     def peek(self, user_id: str) -> Account | None:

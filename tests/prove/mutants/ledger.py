@@ -24,14 +24,37 @@ MUTANTS = [
             "        if False:\n            self._task",
         ),
         (
+            "a commit at once holds up readers again",
+            "        if self._readers.are_expected:\n            return None\n",
+            "",
+        ),
+        ("a commit beside is not known of", "            self._readers.are_beside(False)", "            pass"),
+        (
             "a commit that was cancelled is not told",
             "except (Exception, asyncio.CancelledError) as error:\n                # A",
             "except Exception as error:\n                # A",
         ),
     ),
     *planted(
+        "company.py",
+        ("tests/ledger/test_readers.py",),
+        ("nobody is ever held up", "return self._clock() < self._until_seconds", "return False"),
+        ("who reads beside a commit is not seen", "if self._is_beside or now <", "if now <"),
+        (
+            "who waited for a commit is not seen",
+            "if self._is_beside or now < self._held_up_until_seconds:",
+            "if self._is_beside:",
+        ),
+        (
+            "who reads and writes by turns is taken for two",
+            "if self._is_beside or now < self._held_up_until_seconds:",
+            "if True:",
+        ),
+    ),
+    *planted(
         "ledger.py",
         ("tests/ledger",),
+        ("nobody is told of readers", "            lane.note_reader()\n", "            pass\n"),
         (
             "commands are taken while the store is reopened",
             "if self._stopping or self._recovery:",

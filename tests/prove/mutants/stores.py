@@ -106,7 +106,17 @@ MUTANTS = [
         ),
         ("a store that failed by itself does not say so", "return self._writer is None", "return False"),
         ("two daemons may have the file", "self._lock.acquire()", "pass"),
-        ("a commit goes beside one that is under way", "if not connection.idle or len(commands)", "if len(commands)"),
+        (
+            "a commit goes beside one that is under way",
+            "connection.idle\n            and len(commands)",
+            "len(commands)",
+        ),
+        (
+            "what readers wait for is written on the event loop's thread",
+            "await connection.run(lambda _: writer.carry_out(prepared))",
+            "writer.carry_out(prepared)",
+        ),
+        ("a slow disk holds the event loop up time and again", "and time.monotonic() >= self._slow_until_seconds", ""),
     ),
     *planted(
         "store/sqlite/consequences.py",

@@ -1,0 +1,120 @@
+"""Who reads is not held up by commits for long: how a lane finds out that somebody does, and what it does then."""
+
+import pytest
+
+from meterd_server.company import HELD_UP_SECONDS, READERS_SECONDS, Readers
+from rules.commands import cost
+
+
+class Clock:
+    """Seconds that go on when told."""
+
+    def __init__(self):
+        self.seconds = 1000.0
+
+    def __call__(self):
+        """What time it is."""
+        return self.seconds
+
+    def go_on(self, seconds):
+        """Let time pass."""
+        self.seconds += seconds
+
+
+@pytest.fixture
+def clock():
+    """Return a clock that stands still until told otherwise."""
+    return Clock()
+
+
+@pytest.fixture
+def readers(clock):
+    """Return what a lane that has seen nobody knows."""
+    return Readers(clock)
+
+
+@pytest.fixture
+async def ledger(make_ledger, clock):
+    """Return a ledger that reads this clock."""
+    return make_ledger(clock=clock)
+
+
+def test_who_reads_while_nothing_is_committed_is_nobodys_business(readers):
+    """A reader who has waited for nothing needs nothing."""
+    readers.note()
+    assert not readers.are_expected
+
+
+def test_who_reads_right_after_a_commit_has_waited_for_it(readers, clock):
+    """Others like this one are expected, for a while."""
+    readers.were_held_up()
+    assert not readers.are_expected
+    clock.go_on(HELD_UP_SECONDS * 0.9)
+    readers.note()
+    assert readers.are_expected
+    clock.go_on(READERS_SECONDS * 0.9)
+    assert readers.are_expected
+    clock.go_on(READERS_SECONDS * 0.2)
+    assert not readers.are_expected
+
+
+def test_who_reads_and_writes_by_turns_waits_for_nobody(readers, clock):
+    """The caller who was answered, and asks again, did not come while the commit was under way."""
+    for _ in range(10):
+        readers.were_held_up()
+        clock.go_on(HELD_UP_SECONDS * 1.1)
+        readers.note()
+        assert not readers.are_expected
+
+
+def test_who_reads_beside_a_commit_would_have_waited(readers, clock):
+    """As long as somebody reads while commits are under way, more are expected."""
+    readers.are_beside(True)
+    readers.note()
+    readers.are_beside(False)
+    assert readers.are_expected
+    clock.go_on(READERS_SECONDS)
+    readers.note()
+    assert not readers.are_expected
+
+
+async def test_a_reader_who_waited_is_the_last(ledger, store, clock, settle):
+    """After one has waited, commits let the event loop go on; when nobody has read for a while, one is at once again."""
+    store.at_once = True
+    assert ledger.submit(cost("alice", 1)).done()
+    await settle()
+    assert 1 == (await ledger.account("alice")).version
+    beside = ledger.submit(cost("alice", 1))
+    assert not beside.done()
+    assert 2 == (await beside).entry.version
+    await settle()
+    clock.go_on(READERS_SECONDS)
+    await ledger.account("alice")
+    assert ledger.submit(cost("alice", 1)).done()
+
+
+async def test_a_reader_beside_a_commit_keeps_it_so(ledger, store, clock, settle):
+    """Who reads while a commit is on its way is answered, and makes the next one let the event loop go on as well."""
+    store.hold()
+    slow = ledger.submit(cost("alice", 1))
+    await settle()
+    assert 0 == (await ledger.account("alice")).version
+    store.let_go()
+    store.at_once = True
+    assert 1 == (await slow).entry.version
+    await settle()
+    beside = ledger.submit(cost("alice", 1))
+    assert not beside.done()
+    await beside
+
+
+async def test_a_batch_beside_readers_lets_the_event_loop_go_on(ledger, store, settle):
+    """It is the same for those who are committed together."""
+    store.at_once = True
+    alone = ledger.submit(cost("alice", 1, "alone"))
+    await ledger.account("alice")
+    answers = [alone, ledger.submit(cost("alice", 1, "c2")), ledger.submit(cost("alice", 1, "c3"))]
+    await settle()
+    assert [1, 2, 3] == [answer.result().entry.version for answer in answers]
+    assert [["alone"], ["c2", "c3"]] == store.batches
+    assert [["alone"]] == store.batches_at_once
