@@ -125,11 +125,10 @@ class Lane:
             while self._queue:
                 if self._loop.time() < self._company.until_seconds:
                     await self._gather()
-                held_up = await self._commit_next()
-                if held_up or self._queue:
-                    # Answers leave before another commit holds the event loop up.
-                    for _ in range(_LOOKS_AROUND):
-                        await asyncio.sleep(0)
+                await self._commit_next()
+                # Answers leave before another commit holds the event loop up.
+                for _ in range(_LOOKS_AROUND):
+                    await asyncio.sleep(0)
         finally:
             self._task = None
 
@@ -153,25 +152,21 @@ class Lane:
             queued = len(self._queue)
             await asyncio.sleep(min(GATHER_STEP_SECONDS, self._window_seconds))
 
-    async def _commit_next(self) -> bool:
-        """Commit what waits, and answer; whether that held the event loop up."""
+    async def _commit_next(self) -> None:
         batch = self._take()
-        held_up = False
         if batch:
             commands = together([waiter.commands for waiter in batch])
             now_us = self._clock_us()
             try:
                 outcomes = self._commit_at_once(commands, now_us)
-                held_up = outcomes is not None
                 if outcomes is None:
                     outcomes = await self._commit_beside(commands, now_us)
             except (Exception, asyncio.CancelledError) as error:
                 # A cancelled commit must not leave its callers waiting, whoever cancelled it.
                 self._on_failure(batch, error)
-                return held_up
+                return
             tell_all(batch, outcomes)
         self._company.learn_from(len(batch), others_wait=bool(self._queue))
-        return held_up
 
     def _commit_at_once(self, commands: Sequence[Command], now_us: int) -> Sequence[Outcome] | None:
         """Commit without leaving the event loop, the least that a call can take, if the store can and no reader would wait."""

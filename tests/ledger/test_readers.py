@@ -3,6 +3,7 @@
 import pytest
 
 from meterd_server.company import HELD_UP_SECONDS, READERS_SECONDS, Readers
+from meterd_server.errors import StoreUnavailable
 from rules.commands import cost
 
 
@@ -106,6 +107,19 @@ async def test_a_reader_beside_a_commit_keeps_it_so(ledger, store, clock, settle
     beside = ledger.submit(cost("alice", 1))
     assert not beside.done()
     await beside
+
+
+async def test_a_commit_beside_that_failed_is_over(ledger, store, health, settle):
+    """Who reads after it did not wait for it."""
+    store.error = StoreUnavailable("disk")
+    with pytest.raises(StoreUnavailable):
+        await ledger.submit(cost("alice", 1))
+    store.error = None
+    await health.back.wait()
+    store.at_once = True
+    await ledger.account("alice")
+    assert ledger.submit(cost("alice", 1)).done()
+    await settle()
 
 
 async def test_a_batch_beside_readers_lets_the_event_loop_go_on(ledger, store, settle):

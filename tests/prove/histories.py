@@ -9,6 +9,7 @@ import asyncio
 from dataclasses import dataclass, field
 from itertools import count
 
+from meterd_server.company import READERS_SECONDS
 from meterd_server.errors import Overloaded, StoreUnavailable
 from prove.model import Model, summary
 from prove.operations import command_of, in_full, told, told_account, told_entry
@@ -98,6 +99,18 @@ def draw(dice, own_id):
         return {"do": "read", "user": user}
     request_id = own_id if dice.random() < 0.7 else f"shared-{dice.randrange(12)}"
     return {"do": do, "user": user, "id": request_id} | _ASKED[do](dice, amount)
+
+
+def leaping_clock(dice):
+    """Return a clock that, looked at, may be past all that a lane expected: so it commits now at once, now beside its readers."""
+    chance, seconds = dice.choice((0, 0.2, 0.6)), 0.0
+
+    def look():
+        nonlocal seconds
+        seconds += 2 * READERS_SECONDS * (dice.random() < chance)
+        return seconds
+
+    return look
 
 
 async def act(ledger, dice, history, name, operations):

@@ -6,7 +6,7 @@ import random
 from meterd_server.errors import StoreUnavailable
 from meterd_server.ledger import Ledger
 from meterd_server.store.sqlite import SqliteStore
-from prove.histories import NOW_US, History, act, contradiction
+from prove.histories import NOW_US, History, act, contradiction, leaping_clock
 from prove.proofs import Round, proof
 
 CLIENTS = 16
@@ -49,7 +49,8 @@ class FailingStore(SqliteStore):
 async def live_history(store, dice):
     """Let the clients do what they do, and return what came of it."""
     history = History()
-    ledger = Ledger(store, clock_us=lambda: NOW_US, queued_max=40, commit_window_seconds=0.001)
+    clock = leaping_clock(random.Random(dice.random()))
+    ledger = Ledger(store, clock_us=lambda: NOW_US, clock=clock, queued_max=40, commit_window_seconds=0.001)
     clients = [
         act(ledger, random.Random(dice.random()), history, f"client-{number}", OPERATIONS) for number in range(CLIENTS)
     ]

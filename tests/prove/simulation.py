@@ -11,7 +11,7 @@ import zlib
 
 from meterd_server.errors import StoreUnavailable
 from meterd_server.ledger import Ledger
-from prove.histories import NOW_US, History, act
+from prove.histories import NOW_US, History, act, leaping_clock
 from prove.plain_store import PlainStore
 
 CLIENTS = 6
@@ -161,7 +161,7 @@ def simulate(seed, make_store=Store):
         ledger = Ledger(
             store,
             clock_us=lambda: NOW_US,
-            clock=asyncio.get_running_loop().time,
+            clock=leaping_clock(random.Random(dice.random())),
             queued_max=dice.choice((3, 30)),
             commit_window_seconds=window,
         )

@@ -115,6 +115,26 @@ async def test_a_slow_decision_is_left_to_the_thread(store, monkeypatch):
     assert [True, False] == [thread == threading.get_ident() for thread in threads]
 
 
+async def test_a_slow_disk_that_fails_is_left_to_the_thread(store, disk, monkeypatch):
+    """A commit that took long before it failed was slow as well, when the store is open again."""
+    now_seconds = 1000.0
+    monkeypatch.setattr(engine.time, "monotonic", lambda: now_seconds)
+    commit = store._writer.commit
+
+    def slow(*args):
+        nonlocal now_seconds
+        now_seconds += 2 * HOUR
+        return commit(*args)
+
+    monkeypatch.setattr(store._writer, "commit", slow)
+    disk.fail_at(0, broken_for_good=True)
+    with pytest.raises(StoreUnavailable):
+        store.commit_at_once([cost("alice", 1)], 1)
+    disk.heal()
+    await store.reopen()
+    assert store.commit_at_once([cost("alice", 1)], 2) is None
+
+
 async def test_a_failure_closes_the_store(store, disk):
     """A commit that fails at once ends like any other: unknown, nothing answered from memory, settled after reopening."""
     store.commit_at_once([funding("alice", 100, "f1")], 1)

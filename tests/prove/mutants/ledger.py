@@ -28,7 +28,8 @@ MUTANTS = [
             "        if self._readers.are_expected:\n            return None\n",
             "",
         ),
-        ("a commit beside is not known of", "            self._readers.are_beside(False)", "            pass"),
+        ("a commit beside is not known of", "self._readers.are_beside(True)", "pass"),
+        ("a commit beside never ends", "            self._readers.are_beside(False)", "            pass"),
         (
             "a commit that was cancelled is not told",
             "except (Exception, asyncio.CancelledError) as error:\n                # A",

@@ -117,6 +117,11 @@ MUTANTS = [
             "writer.carry_out(prepared)",
         ),
         ("a slow disk holds the event loop up time and again", "and time.monotonic() >= self._slow_until_seconds", ""),
+        (
+            "a slow disk that fails at last is forgotten",
+            "            return step(commands, now_us)\n        finally:\n",
+            "            outcome = step(commands, now_us)\n        finally:\n            pass\n        if True:\n",
+        ),
     ),
     *planted(
         "store/sqlite/consequences.py",

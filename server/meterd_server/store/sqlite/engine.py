@@ -12,7 +12,7 @@ import sqlite3
 import time
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote
 
 from meterd_server.errors import StartupError, StoreUnavailable
@@ -35,15 +35,17 @@ if TYPE_CHECKING:
     from meterd_server.pricing import RateCard
     from meterd_server.store.sqlite.rows import Held
 
+_T = TypeVar("_T")
+
 log = logging.getLogger(__name__)
 
 MEMORY = ":memory:"
 
 AT_ONCE_OPERATIONS_MAX = 256
-"""The largest batch that is committed on the event loop's own thread: about two milliseconds."""
+"""The largest batch that is decided, or decided and written, on the event loop's own thread: about two milliseconds."""
 
 AT_ONCE_SECONDS_MAX = 0.01
-"""A commit there that took longer met a slow disk, or a checkpoint: the next ones, for a while, leave the event loop free."""
+"""What took longer there met a slow disk, or a checkpoint: the next commits, for a while, leave the event loop free."""
 
 _SLOW_PAUSE_SECONDS = 0.5
 
@@ -142,9 +144,7 @@ class SqliteStore:
         connection, writer = self._active()
         try:
             if self._is_quick(connection, commands):
-                began_seconds = time.monotonic()
-                prepared = writer.prepare(commands, now_us)
-                self._held_up_since(began_seconds)
+                prepared = self._on_the_loop(writer.prepare, commands, now_us)
                 outcomes = await connection.run(lambda _: writer.carry_out(prepared))
             else:
                 outcomes = await connection.run(lambda _: writer.commit(commands, now_us))
@@ -159,13 +159,11 @@ class SqliteStore:
         connection, writer = self._active()
         if not self._is_quick(connection, commands):
             return None
-        began_seconds = time.monotonic()
         try:
-            outcomes = writer.commit(commands, now_us)
+            outcomes = self._on_the_loop(writer.commit, commands, now_us)
         except Exception as error:
             self._writer = None  # what it holds may be ahead of what is durable; the connections are closed by `reopen`
             raise StoreUnavailable(str(error)) from error
-        self._held_up_since(began_seconds)
         self._count_pages(len(commands))
         return outcomes
 
@@ -177,11 +175,17 @@ class SqliteStore:
             and time.monotonic() >= self._slow_until_seconds
         )
 
-    def _held_up_since(self, began_seconds: float) -> None:
-        """When the event loop was held up for too long, nothing is quick for a while."""
-        ended_seconds = time.monotonic()
-        if ended_seconds - began_seconds > self._at_once_seconds_max:
-            self._slow_until_seconds = ended_seconds + _SLOW_PAUSE_SECONDS
+    def _on_the_loop(
+        self, step: Callable[[Sequence[Command], int], _T], commands: Sequence[Command], now_us: int
+    ) -> _T:
+        """Hold the event loop up; when that took too long, whatever came of it, nothing is quick for a while."""
+        began_seconds = time.monotonic()
+        try:
+            return step(commands, now_us)
+        finally:
+            ended_seconds = time.monotonic()
+            if ended_seconds - began_seconds > self._at_once_seconds_max:
+                self._slow_until_seconds = ended_seconds + _SLOW_PAUSE_SECONDS
 
     def _count_pages(self, operations: int) -> None:
         """Have the log copied into the file when it has taken in enough."""

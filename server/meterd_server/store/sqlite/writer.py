@@ -64,8 +64,8 @@ class Prepared(NamedTuple):
 class Writer:
     """The writing connection with the accounts it holds in memory.
 
-    Every method but `peek` runs on the connection's thread. What `peek` can see changes only after a commit. Raises what sqlite3
-    raises.
+    One thread at a time uses it, but for `peek`: the connection's, or the event loop's while the connection is idle. What `peek`
+    can see changes only after a commit. Raises what sqlite3 raises.
     """
 
     def __init__(self, connection: sqlite3.Connection, accounts_max: int) -> None:
@@ -77,7 +77,7 @@ class Writer:
         self._replay()
 
     def peek(self, user_id: str) -> Account | None:
-        """The account if it is in memory. Called from the event loop."""
+        """The account if it is in memory. Called from the event loop, whatever is under way."""
         held = self._accounts.get(user_id)
         return held.account if held else None
 
