@@ -55,12 +55,14 @@ class Readers:
     """Whether somebody reads beside the commits, and would wait for one that holds the event loop up.
 
     A sync takes a fifth of a millisecond, and now and then ten. A caller who reads and writes by turns waits for nobody but itself.
+    Where no commit has ever held the event loop up, nobody is expected.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._until_seconds = 0.0
         self._held_up_until_seconds = 0.0
+        self._may_be_held_up = False
         self._is_beside = False
 
     @property
@@ -71,11 +73,12 @@ class Readers:
     def note(self) -> None:
         """Somebody reads."""
         now = self._clock()
-        if self._is_beside or now < self._held_up_until_seconds:
+        if now < self._held_up_until_seconds or (self._is_beside and self._may_be_held_up):
             self._until_seconds = now + READERS_SECONDS
 
     def were_held_up(self) -> None:
         """A commit has held the event loop up: whoever reads right now has waited for it."""
+        self._may_be_held_up = True
         self._held_up_until_seconds = self._clock() + HELD_UP_SECONDS
 
     def are_beside(self, is_beside: bool) -> None:

@@ -126,9 +126,10 @@ class Lane:
                 if self._loop.time() < self._company.until_seconds:
                     await self._gather()
                 await self._commit_next()
-                # Answers leave before another commit holds the event loop up.
-                for _ in range(_LOOKS_AROUND):
-                    await asyncio.sleep(0)
+                if self._queue or not self._readers.are_expected:
+                    # Answers leave before another commit holds the event loop up.
+                    for _ in range(_LOOKS_AROUND):
+                        await asyncio.sleep(0)
         finally:
             self._task = None
 

@@ -70,11 +70,20 @@ def test_who_reads_and_writes_by_turns_waits_for_nobody(readers, clock):
 
 def test_who_reads_beside_a_commit_would_have_waited(readers, clock):
     """As long as somebody reads while commits are under way, more are expected."""
+    readers.were_held_up()
+    clock.go_on(HELD_UP_SECONDS)
     readers.are_beside(True)
     readers.note()
     readers.are_beside(False)
     assert readers.are_expected
     clock.go_on(READERS_SECONDS)
+    readers.note()
+    assert not readers.are_expected
+
+
+def test_nobody_waits_where_no_commit_holds_the_event_loop_up(readers):
+    """An engine all of whose commits let the event loop go on has no use for this."""
+    readers.are_beside(True)
     readers.note()
     assert not readers.are_expected
 
@@ -96,21 +105,29 @@ async def test_a_reader_who_waited_is_the_last(ledger, store, clock, settle):
 
 async def test_a_reader_beside_a_commit_keeps_it_so(ledger, store, clock, settle):
     """Who reads while a commit is on its way is answered, and makes the next one let the event loop go on as well."""
+    store.at_once = True
+    ledger.submit(cost("alice", 1))
+    await settle()
+    clock.go_on(HELD_UP_SECONDS)
     store.hold()
     slow = ledger.submit(cost("alice", 1))
     await settle()
-    assert 0 == (await ledger.account("alice")).version
+    assert 1 == (await ledger.account("alice")).version
     store.let_go()
-    store.at_once = True
-    assert 1 == (await slow).entry.version
+    assert 2 == (await slow).entry.version
     await settle()
     beside = ledger.submit(cost("alice", 1))
     assert not beside.done()
     await beside
 
 
-async def test_a_commit_beside_that_failed_is_over(ledger, store, health, settle):
+async def test_a_commit_beside_that_failed_is_over(ledger, store, health, clock, settle):
     """Who reads after it did not wait for it."""
+    store.at_once = True
+    ledger.submit(cost("alice", 1))
+    await settle()
+    clock.go_on(HELD_UP_SECONDS)
+    store.at_once = False
     store.error = StoreUnavailable("disk")
     with pytest.raises(StoreUnavailable):
         await ledger.submit(cost("alice", 1))

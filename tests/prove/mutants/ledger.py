@@ -40,16 +40,17 @@ MUTANTS = [
         "company.py",
         ("tests/ledger/test_readers.py",),
         ("nobody is ever held up", "return self._clock() < self._until_seconds", "return False"),
-        ("who reads beside a commit is not seen", "if self._is_beside or now <", "if now <"),
+        ("who reads beside a commit is not seen", "or (self._is_beside and self._may_be_held_up)", ""),
+        ("who reads where nobody is ever held up is expected again", " and self._may_be_held_up", ""),
         (
             "who waited for a commit is not seen",
-            "if self._is_beside or now < self._held_up_until_seconds:",
-            "if self._is_beside:",
+            "if now < self._held_up_until_seconds or (",
+            "if (",
         ),
         (
             "who reads and writes by turns is taken for two",
-            "if self._is_beside or now < self._held_up_until_seconds:",
-            "if True:",
+            "if now < self._held_up_until_seconds or (",
+            "if True or (",
         ),
     ),
     *planted(
