@@ -11,7 +11,7 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from meterd_server.company import GATHER_STEP_SECONDS, Company, Readers
+from meterd_server.company import COMPANY_CALLERS_MIN, GATHER_STEP_SECONDS, Company, Readers
 from meterd_server.model import together
 from meterd_server.model.flat import made
 
@@ -170,8 +170,11 @@ class Lane:
         self._company.learn_from(len(batch), others_wait=bool(self._queue))
 
     def _commit_at_once(self, commands: Sequence[Command], now_us: int) -> Sequence[Outcome] | None:
-        """Commit without leaving the event loop, the least that a call can take, if the store can and no reader would wait."""
-        if self._readers.are_expected:
+        """Commit without leaving the event loop, the least that a call can take, if the store can and no reader would wait.
+
+        Readers wait for many commands all the same: beside them the event loop is so busy that all would take longer.
+        """
+        if self._readers.are_expected and len(commands) < COMPANY_CALLERS_MIN:
             return None
         outcomes = self._store.commit_at_once(commands, now_us)
         if outcomes is not None:

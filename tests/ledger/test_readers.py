@@ -2,7 +2,7 @@
 
 import pytest
 
-from meterd_server.company import HELD_UP_SECONDS, READERS_SECONDS, Readers
+from meterd_server.company import COMPANY_CALLERS_MIN, HELD_UP_SECONDS, READERS_SECONDS, Readers
 from meterd_server.errors import StoreUnavailable
 from rules.commands import cost
 
@@ -137,6 +137,18 @@ async def test_a_commit_beside_that_failed_is_over(ledger, store, health, clock,
     await ledger.account("alice")
     assert ledger.submit(cost("alice", 1)).done()
     await settle()
+
+
+async def test_many_commands_are_committed_at_once_all_the_same(ledger, store, settle):
+    """What a busy event loop would make of them beside it takes longer than readers save."""
+    store.at_once = True
+    ledger.submit(cost("alice", 1))
+    await ledger.account("alice")
+    await settle()
+    many = [cost("alice", 1) for _ in range(COMPANY_CALLERS_MIN)]
+    assert not ledger.submit_all(many[1:]).done()
+    await settle()
+    assert ledger.submit_all(many).done()
 
 
 async def test_a_batch_beside_readers_lets_the_event_loop_go_on(ledger, store, settle):

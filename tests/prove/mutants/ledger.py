@@ -25,9 +25,10 @@ MUTANTS = [
         ),
         (
             "a commit at once holds up readers again",
-            "        if self._readers.are_expected:\n            return None\n",
-            "",
+            "if self._readers.are_expected and len(commands) <",
+            "if False and len(commands) <",
         ),
+        ("many commands go beside readers", "are_expected and len(commands) < COMPANY_CALLERS_MIN:", "are_expected:"),
         ("a commit beside is not known of", "self._readers.are_beside(True)", "pass"),
         ("a commit beside never ends", "            self._readers.are_beside(False)", "            pass"),
         (
