@@ -78,17 +78,15 @@ async def test_overloaded(open_house):
     house.store.commits_allowed.clear()
     under_way = asyncio.ensure_future(house.cost())
     await house.store.commit_begun.wait()
-    # Two find room and wait with the first; the third is answered now, with those that came in one piece with it from a worker.
-    queued = [asyncio.ensure_future(house.cost(request_id=f"queued-{number}")) for number in range(3)]
-    done, waiting = await asyncio.wait(queued, return_when=asyncio.FIRST_COMPLETED)
-    for answered in done:
-        refusal = await refused(answered)
-        assert (Code.RESOURCE_EXHAUSTED, "OVERLOADED", "meterd") == (refusal.code, refusal.reason, refusal.domain)
-        assert refusal.retry_seconds > 0
+    # Two find room and wait with the first; the third, that comes when they are there, is answered now.
+    waiting = [asyncio.ensure_future(house.cost(request_id=f"queued-{number}")) for number in range(2)]
+    await house.until_queued(2)
+    refusal = await refused(house.cost(request_id="queued-2"))
+    assert (Code.RESOURCE_EXHAUSTED, "OVERLOADED", "meterd") == (refusal.code, refusal.reason, refusal.domain)
+    assert refusal.retry_seconds > 0
     house.store.commits_allowed.set()
-    carried_out = [under_way, *waiting]
-    assert [*range(1, len(carried_out) + 1)] == sorted([(await each).entry.version for each in carried_out])
-    assert len(carried_out) == (await house.balance()).version
+    assert [1, 2, 3] == sorted([(await each).entry.version for each in (under_way, *waiting)])
+    assert 3 == (await house.balance()).version
 
 
 async def test_store_unavailable(house):

@@ -30,6 +30,28 @@ async def store(tmp_path, disk):
     await store.close()
 
 
+class _Slowed:
+    """What takes two hours at each call, by a clock that only this moves; and on which threads it was called."""
+
+    def __init__(self, step):
+        self._step = step
+        self.seconds = 1000.0
+        self.threads = []
+
+    def __call__(self, *args):
+        self.seconds += 2 * HOUR
+        self.threads.append(threading.get_ident())
+        return self._step(*args)
+
+
+def _slowed(store, name, monkeypatch):
+    """Slow a step of the store's writer down."""
+    slowed = _Slowed(getattr(store._writer, name))
+    monkeypatch.setattr(engine.time, "monotonic", lambda: slowed.seconds)
+    monkeypatch.setattr(store._writer, name, slowed)
+    return slowed
+
+
 async def test_both_ways_write_one_ledger(store):
     """Batches committed at once and on the thread follow each other, and a retry is found by either."""
     await store.commit([funding("alice", 100, "f1")], 1)
@@ -81,52 +103,24 @@ async def test_nothing_at_once_while_the_thread_is_at_work(store):
 
 async def test_a_slow_disk_is_left_to_the_thread(store, monkeypatch):
     """After a commit that took long the next ones are declined for a while, and then tried again."""
-    now_seconds = 1000.0
-    monkeypatch.setattr(engine.time, "monotonic", lambda: now_seconds)
-    commit = store._writer.commit
-
-    def slow(*args):
-        nonlocal now_seconds
-        now_seconds += 2 * HOUR
-        return commit(*args)
-
-    monkeypatch.setattr(store._writer, "commit", slow)
+    slowed = _slowed(store, "commit", monkeypatch)
     assert store.commit_at_once([cost("alice", 1)], 1) is not None
     assert store.commit_at_once([cost("alice", 1)], 2) is None
-    now_seconds += 2 * engine._SLOW_PAUSE_SECONDS
+    slowed.seconds += 2 * engine._SLOW_PAUSE_SECONDS
     assert store.commit_at_once([cost("alice", 1)], 3) is not None
 
 
 async def test_a_slow_decision_is_left_to_the_thread(store, monkeypatch):
     """When deciding takes long, as when accounts have to be read from a slow disk, the thread decides as well for a while."""
-    now_seconds, threads = 1000.0, []
-    monkeypatch.setattr(engine.time, "monotonic", lambda: now_seconds)
-    prepare = store._writer.prepare
-
-    def slow(*args):
-        nonlocal now_seconds
-        now_seconds += 2 * HOUR
-        threads.append(threading.get_ident())
-        return prepare(*args)
-
-    monkeypatch.setattr(store._writer, "prepare", slow)
+    slowed = _slowed(store, "prepare", monkeypatch)
     for now_us in (1, 2):
         await store.commit([cost("alice", 1)], now_us)
-    assert [True, False] == [thread == threading.get_ident() for thread in threads]
+    assert [True, False] == [thread == threading.get_ident() for thread in slowed.threads]
 
 
 async def test_a_slow_disk_that_fails_is_left_to_the_thread(store, disk, monkeypatch):
     """A commit that took long before it failed was slow as well, when the store is open again."""
-    now_seconds = 1000.0
-    monkeypatch.setattr(engine.time, "monotonic", lambda: now_seconds)
-    commit = store._writer.commit
-
-    def slow(*args):
-        nonlocal now_seconds
-        now_seconds += 2 * HOUR
-        return commit(*args)
-
-    monkeypatch.setattr(store._writer, "commit", slow)
+    _slowed(store, "commit", monkeypatch)
     disk.fail_at(0, broken_for_good=True)
     with pytest.raises(StoreUnavailable):
         store.commit_at_once([cost("alice", 1)], 1)
