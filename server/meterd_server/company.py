@@ -61,8 +61,8 @@ class Readers:
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._until_seconds = 0.0
-        self._held_up_until_seconds = 0.0
-        self._may_be_held_up = False
+        self._held_up_until_seconds: float | None = None
+        """None while no commit has ever held the event loop up."""
         self._is_beside = False
 
     @property
@@ -72,13 +72,14 @@ class Readers:
 
     def note(self) -> None:
         """Somebody reads."""
+        if self._held_up_until_seconds is None:
+            return
         now = self._clock()
-        if now < self._held_up_until_seconds or (self._is_beside and self._may_be_held_up):
+        if self._is_beside or now < self._held_up_until_seconds:
             self._until_seconds = now + READERS_SECONDS
 
     def were_held_up(self) -> None:
         """A commit has held the event loop up: whoever reads right now has waited for it."""
-        self._may_be_held_up = True
         self._held_up_until_seconds = self._clock() + HELD_UP_SECONDS
 
     def are_beside(self, is_beside: bool) -> None:

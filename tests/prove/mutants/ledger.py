@@ -41,17 +41,21 @@ MUTANTS = [
         "company.py",
         ("tests/ledger/test_readers.py",),
         ("nobody is ever held up", "return self._clock() < self._until_seconds", "return False"),
-        ("who reads beside a commit is not seen", "or (self._is_beside and self._may_be_held_up)", ""),
-        ("who reads where nobody is ever held up is expected again", " and self._may_be_held_up", ""),
+        ("who reads beside a commit is not seen", "if self._is_beside or now <", "if now <"),
+        (
+            "who reads where nobody is ever held up is expected again",
+            "self._held_up_until_seconds: float | None = None",
+            "self._held_up_until_seconds = 0.0",
+        ),
         (
             "who waited for a commit is not seen",
-            "if now < self._held_up_until_seconds or (",
-            "if (",
+            "if self._is_beside or now < self._held_up_until_seconds:",
+            "if self._is_beside:",
         ),
         (
             "who reads and writes by turns is taken for two",
-            "if now < self._held_up_until_seconds or (",
-            "if True or (",
+            "if self._is_beside or now < self._held_up_until_seconds:",
+            "if True:",
         ),
     ),
     *planted(
