@@ -109,12 +109,17 @@ class ServiceHandler(grpc.GenericRpcHandler):
         self._turns_away = limits.admission.turns_away
         self._notes_of_calls = limits.leftovers.note_call, limits.crowd.note_call
         self._handlers: dict[str, tuple[Handler, Handler | None]] = {}
+        self.small_methods: list[str] = []
+        """The unary methods whose answers are small."""
         for method in descriptor.methods:
             handler = _handler(method, getattr(service, method.name), limits, log_call)
             stays_open = method.client_streaming or method.server_streaming
             admitted = always_admitted or stays_open
             refusal = None if admitted else _refusal(_full_name(method), limits.admission, log_call)
-            self._handlers[f"/{_full_name(method)}"] = (handler, refusal)
+            path = f"/{_full_name(method)}"
+            self._handlers[path] = (handler, refusal)
+            if not stays_open and method.name not in LARGE:
+                self.small_methods.append(path)
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Handler | None:
         """What gRPC asks for each call; None for a method that is not of this service."""

@@ -12,6 +12,7 @@ import grpc
 from meterd.v1 import admin_pb2, ledger_pb2, metering_pb2, pricing_pb2
 from meterd_server.addresses import check_free
 from meterd_server.errors import StartupError
+from meterd_server.rpc.acceptors import Acceptors
 from meterd_server.rpc.admission import Admission, CallsUnderWay, ServerCounts
 from meterd_server.rpc.crowd import CALLS_MIN, Crowd
 from meterd_server.rpc.handlers import Limits, ServiceHandler, no_log
@@ -100,9 +101,10 @@ class Server:
             PRICING: PricingService(ledger, sources.prices),
             ADMIN: AdminService(ledger, sources),
         }
-        self._server.add_generic_rpc_handlers(
-            [ServiceHandler(*service, limits, log_call) for service in services.items()]
-        )
+        handlers = {each: ServiceHandler(each, service, limits, log_call) for each, service in services.items()}
+        self._server.add_generic_rpc_handlers(list(handlers.values()))
+        taken = {method: handlers[each] for each in (METERING, LEDGER) for method in handlers[each].small_methods}
+        self._acceptors = Acceptors(self._server, taken)
         names = (*SERVICE_NAMES, HEALTH.full_name, REFLECTION.full_name)
         # Never turned away, for that would say that the daemon is down; nor in the log, for health is asked every few seconds.
         for descriptor, service in ((HEALTH, self._health), (REFLECTION, Reflection(names, self._streams))):
@@ -117,6 +119,7 @@ class Server:
         else:
             bound = _bind_tcp(self._server, address, reuse_port=self._reuse_port)
         await self._server.start()
+        self._acceptors.start()
         await self.set_serving(True)
         return bound
 
@@ -142,6 +145,7 @@ class Server:
         """Leave, refuse new calls, and give the running ones `grace_seconds`."""
         await self.leave()
         await self._server.stop(grace_seconds)
+        await self._acceptors.stop()
 
 
 def _bind_tcp(server: grpc.aio.Server, address: str, *, reuse_port: bool) -> str:

@@ -85,6 +85,26 @@ MUTANTS = [
         ("columns are taken for other costs", "len(commands) != len(numbers.versions)", "False"),
     ),
     *planted(
+        "rpc/acceptors.py",
+        ("tests/rpc/test_acceptors.py",),
+        ("calls are not taken", "for _ in range(CALLS_AT_ONCE):", "for _ in ():"),
+        ("a call is read that is refused", "if not handler.request_streaming:", "if True:"),
+        ("a caller who hangs up is waited for", "            call.task.cancel()", "            pass"),
+        ("what is thrown into a method is lost", "self._coroutine.throw(error)", "self._coroutine.send(None)"),
+        ("an answer is waited for twice over", "if not is_watched:", "if True:"),
+        (
+            "a call without a message is answered",
+            "            if message is None:\n                return",
+            "            if False:\n                return",
+        ),
+        ("any grpcio is trusted", "return all(known) and all(", "return all("),
+        (
+            "a grpcio without a part is trusted",
+            "return all(known) and all(hasattr(cygrpc, name) for name in classes)",
+            "return all(known)",
+        ),
+    ),
+    *planted(
         "rpc/leftovers.py",
         ("tests/rpc/test_leftovers.py",),
         ("what calls leave behind gathers", "if self._calls % EVERY_CALLS == 0:", "if False:"),

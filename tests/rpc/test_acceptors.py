@@ -1,0 +1,240 @@
+"""Calls of some methods are taken from gRPC many at a time, and end as they would otherwise."""
+
+import asyncio
+from contextlib import asynccontextmanager
+
+import grpc
+import pytest
+from grpc._cython import cygrpc
+
+from meterd_server.rpc import acceptors
+from meterd_server.rpc.acceptors import CALLS_AT_ONCE, Acceptors, Route, are_possible
+
+METHOD = "/test.Test/Ask"
+TIMEOUT_SECONDS = 20
+WAIT = 1
+"""What is asked to have a method wait for ever."""
+
+
+def _read(message):
+    return int(message)
+
+
+def _write(number):
+    return b"%d" % number
+
+
+class Service(grpc.GenericRpcHandler):
+    """Answers one method as a test wants it; counts who took the calls."""
+
+    def __init__(self, answer, *, refuses=False):
+        self._answer = answer
+        self._refuses = refuses
+        self.taken = self.handed_over = 0
+        self.takes = asyncio.Event()
+
+    def service(self, handler_call_details):
+        if type(handler_call_details) is Route:
+            self.taken += 1
+            self.takes.set()
+        else:
+            self.handed_over += 1
+        if self._refuses:
+            return grpc.stream_stream_rpc_method_handler(self._answer)
+        return grpc.unary_unary_rpc_method_handler(self._answer, _read, _write)
+
+
+@pytest.fixture
+def serve():
+    """Return a function that serves what a method answers, and gives the service, the channel and what asks the method."""
+
+    @asynccontextmanager
+    async def serve(answer, **options):
+        complaints = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+        service = Service(answer, **options)
+        server = grpc.aio.server(handlers=[service])
+        taking = Acceptors(server, {METHOD: service})
+        port = server.add_insecure_port("127.0.0.1:0")
+        await server.start()
+        taking.start()
+        try:
+            async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+                yield service, channel, channel.unary_unary(METHOD, _write, _read)
+        finally:
+            await server.stop(None)
+            await asyncio.wait_for(taking.stop(), TIMEOUT_SECONDS)
+        assert [] == complaints
+
+    return serve
+
+
+async def _echo(request, _context):
+    return request
+
+
+async def _status_of(call):
+    with pytest.raises(grpc.aio.AioRpcError) as raised:
+        await call
+    return raised.value.code(), raised.value.details()
+
+
+def test_the_parts_are_there():
+    """The grpcio that is locked has the parts that this builds on, as it knows them."""
+    assert are_possible()
+
+
+async def test_calls_are_taken(serve):
+    """Nearly all calls are taken: gRPC's own turn comes once in so many."""
+    async with serve(_echo) as (service, _, ask):
+        answers = [await ask(number, timeout=TIMEOUT_SECONDS) for number in range(2 * (CALLS_AT_ONCE + 1))]
+    assert [*range(2 * (CALLS_AT_ONCE + 1))] == answers
+    assert (2 * CALLS_AT_ONCE, 2) == (service.taken, service.handed_over)
+
+
+async def test_many_at_once(serve):
+    """However many come together, each gets its own answer, whether it has to wait or not."""
+
+    async def answer(request, _context):
+        for _ in range(request % 5):
+            await asyncio.sleep(0)
+        return request
+
+    async with serve(answer) as (_, _, ask):
+        asked = [ask(number, timeout=TIMEOUT_SECONDS) for number in range(300)]
+        assert [*range(300)] == await asyncio.gather(*asked)
+
+
+@pytest.mark.parametrize("waits", [False, True])
+async def test_aborted(serve, waits):
+    """Whoever is told a status gets it, before and after the method had to wait."""
+
+    async def answer(_request, context):
+        if waits:
+            await asyncio.sleep(0.001)
+        await context.abort(grpc.StatusCode.FAILED_PRECONDITION, "no", (("reason", "none"),))
+
+    async with serve(answer) as (_, _, ask):
+        for _ in range(2 * CALLS_AT_ONCE):
+            assert (grpc.StatusCode.FAILED_PRECONDITION, "no") == await _status_of(ask(0, timeout=TIMEOUT_SECONDS))
+
+
+async def test_refused_before_it_is_read(serve):
+    """A handler that takes a stream is not given the message."""
+    asked = []
+
+    async def refuse(request, context):
+        asked.append(request)
+        await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "later")
+
+    async with serve(refuse, refuses=True) as (service, _, ask):
+        assert (grpc.StatusCode.RESOURCE_EXHAUSTED, "later") == await _status_of(ask(0, timeout=TIMEOUT_SECONDS))
+        assert 1 == service.handed_over
+        assert (grpc.StatusCode.RESOURCE_EXHAUSTED, "later") == await _status_of(ask(0, timeout=TIMEOUT_SECONDS))
+        assert 1 == service.taken
+    assert asked[1] is None
+
+
+@pytest.mark.parametrize("seconds", [None, 0.1])
+async def test_a_caller_who_hangs_up(serve, seconds):
+    """A method that waits is cancelled when its caller hangs up or its time is over, and the next call is served."""
+    cancelled = asyncio.Queue()
+    begun = asyncio.Queue()
+
+    async def answer(request, _context):
+        if request != WAIT:
+            return request
+        begun.put_nowait(request)
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            cancelled.put_nowait(asyncio.current_task().cancelling())
+            raise
+
+    async with serve(answer) as (_, _, ask):
+        await ask(0, timeout=TIMEOUT_SECONDS)
+        asked = ask(WAIT, timeout=seconds)
+        await asyncio.wait_for(begun.get(), TIMEOUT_SECONDS)
+        if seconds is None:
+            asked.cancel()
+        assert 1 == await asyncio.wait_for(cancelled.get(), TIMEOUT_SECONDS)
+        assert 7 == await ask(7, timeout=TIMEOUT_SECONDS)
+
+
+async def test_an_answer_that_takes_long(serve, monkeypatch):
+    """A call that was watched for a while is answered like any other."""
+    monkeypatch.setattr(acceptors, "WATCH_SECONDS", 0.001)
+
+    async def answer(request, _context):
+        await asyncio.sleep(0.02)
+        return request
+
+    async with serve(answer) as (_, _, ask):
+        asked = [ask(number, timeout=TIMEOUT_SECONDS) for number in range(2 * CALLS_AT_ONCE)]
+        assert [*range(2 * CALLS_AT_ONCE)] == await asyncio.gather(*asked)
+
+
+async def test_a_call_without_a_message(serve):
+    """A caller who hangs up before saying what is asked leaves nothing behind."""
+    async with serve(_echo) as (service, channel, ask):
+        await ask(0, timeout=TIMEOUT_SECONDS)
+        silent = channel.stream_unary(METHOD, _write, _read)()
+        await silent.wait_for_connection()
+        await asyncio.wait_for(service.takes.wait(), TIMEOUT_SECONDS)
+        silent.cancel()
+        assert 7 == await ask(7, timeout=TIMEOUT_SECONDS)
+
+
+async def _for_ever():
+    await asyncio.Event().wait()
+
+
+async def _in_turns():
+    while True:  # noqa: ASYNC110 -- this is what is tested
+        await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("wait", [_for_ever, _in_turns])
+async def test_what_a_method_catches(serve, wait):
+    """What is thrown into a method that waits arrives there, and it may go on."""
+
+    async def answer(request, _context):
+        try:
+            async with asyncio.timeout(0.001):
+                await wait()
+        except TimeoutError:
+            return request
+
+    async with serve(answer) as (_, _, ask):
+        for _ in range(2):
+            assert 7 == await ask(7, timeout=TIMEOUT_SECONDS)
+
+
+async def test_nothing_stays(serve):
+    """When the server has stopped, no task of its is left."""
+    before = asyncio.all_tasks()
+    async with serve(_echo) as (_, _, ask):
+        await ask(0, timeout=TIMEOUT_SECONDS)
+        assert len(asyncio.all_tasks() - before) > CALLS_AT_ONCE
+    assert {each.get_name() for each in asyncio.all_tasks() - before} == set()
+
+
+@pytest.mark.parametrize(
+    ("name", "part"),
+    [
+        ("execute_batch", lambda call, operations: None),
+        ("execute_batch", None),
+        ("ReceiveMessageOperation", None),
+    ],
+)
+async def test_another_grpcio(serve, monkeypatch, name, part):
+    """Where a part is missing or different, calls go the public way."""
+    if part is None:
+        monkeypatch.delattr(cygrpc, name)
+    else:
+        monkeypatch.setattr(cygrpc, name, part)
+    assert not are_possible()
+    async with serve(_echo) as (service, _, ask):
+        monkeypatch.undo()
+        assert 7 == await ask(7, timeout=TIMEOUT_SECONDS)
+        assert (0, 1) == (service.taken, service.handed_over)
