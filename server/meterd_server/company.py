@@ -36,18 +36,14 @@ class Company:
         """How long company is expected, by the event loop's clock."""
         self._probe_after_seconds = 0.0
 
-    def expect(self) -> None:
-        """Expect company for a while."""
-        self.until_seconds = self._loop.time() + BUSY_SECONDS
-
     def learn_from(self, callers: int, *, others_wait: bool) -> None:
         """Decide what to expect, from how many were served together and whether there are others behind them or before."""
         now = self._loop.time()
         if callers >= COMPANY_CALLERS_MIN:
-            self.expect()
+            self.until_seconds = now + BUSY_SECONDS
         elif others_wait and now >= self._probe_after_seconds:
             # There may be many who come one by one, held up by each other: wait once and see.
-            self.until_seconds = max(self.until_seconds, now + GATHER_STEP_SECONDS)
+            self.until_seconds = now + GATHER_STEP_SECONDS
             self._probe_after_seconds = now + PROBE_SECONDS
 
 

@@ -98,10 +98,6 @@ class Lane:
         self.queued_operations += len(commands)
         return waiter.answer
 
-    def expect_company(self) -> None:
-        """Wait for company for a while, though there was none, because somebody knows of some."""
-        self._company.expect()
-
     def note_reader(self) -> None:
         """Be told that somebody reads an account of this lane: readers are not held up by commits for long."""
         self._readers.note()

@@ -37,9 +37,6 @@ class AnyLedger(Protocol):
     def is_full(self) -> bool:
         """See `Ledger.is_full`."""
 
-    def expect_company(self) -> None:
-        """See `Ledger.expect_company`."""
-
     async def account(self, user_id: str) -> Account:
         """See `Ledger.account`."""
 
@@ -106,11 +103,6 @@ class Ledger:
         """Whether `submit` would raise `Overloaded` whatever it were given: what is asked is then not worth reading."""
         lanes = self._lanes.values()
         return len(lanes) == self._store.lanes and all(lane.queued_operations >= self._queued_max for lane in lanes)
-
-    def expect_company(self) -> None:
-        """Be told that many callers are on their way, though each may seem to be alone."""
-        for lane in self._lanes.values():
-            lane.expect_company()
 
     async def account(self, user_id: str) -> Account:
         """The account with every change acknowledged before this call; without I/O if it is in memory."""

@@ -50,34 +50,6 @@ async def test_a_lane_that_was_busy_long_ago_never_waits(make_ledger, settle, st
     assert answered
 
 
-async def test_a_lane_that_is_told_of_company_waits_for_it(make_ledger, store, settle, stand_still):
-    """Whoever seems to be alone waits for those that somebody else knows of."""
-    ledger = make_ledger(commit_window_seconds=HOUR)
-    await ledger.submit(cost("alice", 1, "before"))
-    await settle()
-    stand_still()
-    ledger.expect_company()
-    answers = [ledger.submit(cost("alice", 1)), ledger.submit(cost("bob", 1))]
-    await settle()
-    for answer in answers:
-        answer.cancel()
-    assert [["before"]] == store.batches
-
-
-async def test_what_a_lane_is_told_is_not_forgotten(ledger, store, settle):
-    """A lane that has found one caller behind another goes on waiting for those that somebody else knows of."""
-    store.hold()
-    answers = [ledger.submit(cost("alice", 1))]
-    await settle()
-    answers.append(ledger.submit(cost("alice", 1)))
-    ledger.expect_company()
-    (lane,) = ledger._lanes.values()
-    told = lane._company.until_seconds
-    store.let_go()
-    await asyncio.gather(*answers)
-    assert told <= lane._company.until_seconds
-
-
 async def test_what_arrives_during_a_commit_is_the_next_batch(ledger, store, settle):
     """While one batch is under way the others gather, and go together when it is done."""
     store.hold()

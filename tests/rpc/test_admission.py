@@ -15,7 +15,6 @@ from meterd_server.rpc.admission import (
     RETURNS_PER_SECOND_MAX,
     RETURNS_PER_SECOND_MIN,
     Admission,
-    CallsUnderWay,
 )
 
 
@@ -98,17 +97,6 @@ def test_streams_that_stand_open_are_no_work(admission, counts):
     """However many sessions and watchers there are, calls beside them are carried out."""
     counts.open = admission.standing_calls = 2 * CALLS_UNDER_WAY_MAX
     assert 0 == _turned_away(admission, 2 * CALLS_A_LOOK)
-
-
-def test_what_grpc_ended_by_itself_is_no_crowd(counts, clock):
-    """However few calls are believed without comparing, those that an overload left in gRPC's count are not among them."""
-    under_way = CallsUnderWay(counts, 7, clock=clock)
-    counts.ended_by_grpc, counts.open = 100, 1
-    assert 1 == under_way.count(0)
-    counts.open = 9
-    assert 9 == under_way.count(0)
-    clock.seconds += 1
-    assert (9, 5) == (under_way.count(0), under_way.count(4))
 
 
 def test_those_turned_away_come_back_one_by_one(admission, clock):

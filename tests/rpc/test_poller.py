@@ -57,18 +57,6 @@ async def test_many_calls(said):
     assert [False, True, False] == said
 
 
-async def test_many_calls_that_have_not_begun(said):
-    """Who is told that many calls wait takes it for a while that they are under way, and needs telling again after that."""
-    poller = Poller(said.append)
-    poller.expect_many()
-    poller.expect_many()
-    assert [False] == said
-    await turns()
-    assert [False, True] == said
-    poller.expect_many()
-    assert [False, True, False] == said
-
-
 async def test_one_call_after_the_other(said):
     """However many calls there were: it matters how many are under way at once."""
     poller = Poller(said.append)

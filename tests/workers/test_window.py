@@ -117,16 +117,6 @@ async def test_callers_who_come_one_by_one(clock, make_script):
     assert [COMPANY_CALLERS_MIN] == _sizes(await script.turn())
 
 
-async def test_callers_who_are_expected(clock, make_script):
-    """A worker that is told of many callers waits for them, though it has seen one."""
-    script = make_script(window_seconds=4.9 * STEP_SECONDS)
-    script.ledger.expect_company()
-    _submit(script, 1)
-    assert [] == await script.turn()
-    clock.go_on(STEP_SECONDS)
-    assert [1] == _sizes(await script.turn())
-
-
 async def test_stopping_does_not_wait(busy):
     """A worker that stops sends what it has."""
     _submit(busy, 1)

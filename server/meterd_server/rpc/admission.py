@@ -1,7 +1,7 @@
 """Which calls are turned away before they are read, because too many wait already, and when their callers are to come again.
 
-grpc.aio hands over one call at a time and keeps those behind it to itself: a handler sees sixteen calls when thousands wait, and
-each that is read is read too late. What gRPC counts for its own diagnosis (channelz) tells how many there are.
+gRPC hands over a few calls at a time and keeps those behind them to itself: a handler sees some tens of calls when thousands wait,
+and each that is read is read too late. What gRPC counts for its own diagnosis (channelz) tells how many there are.
 
 To turn a call away costs about half of what carrying it out does, most of it gRPC's. So it is done as rarely as possible: one who
 is turned away is given a time of their own, behind those given before, so that they come back one by one; and the longer it lasts,
@@ -65,34 +65,17 @@ class Counts(Protocol):
         """How many are under way, read or not. It takes longer than `calls`, and with many connections it is an estimate."""
 
 
-class CallsUnderWay:
-    """How many calls are under way, read or not: a count beyond `believed_max` is compared with what connections have open."""
-
-    def __init__(self, counts: Counts, believed_max: int, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._counts = counts
-        self._believed_max = believed_max
-        self._clock = clock
-        self._ended_by_grpc = 0
-        self._compare_after = 0.0
-
-    def count(self, standing_calls: int) -> int:
-        """How many they are now, without so many that stay open."""
-        calls = self._counts.calls()
-        if calls - self._ended_by_grpc - standing_calls > self._believed_max and self._clock() >= self._compare_after:
-            self._ended_by_grpc = calls - self._counts.streams()
-            self._compare_after = self._clock() + COMPARE_SECONDS
-        return calls - self._ended_by_grpc - standing_calls
-
-
 class Admission:
     """Decides for each call of one server."""
 
     def __init__(self, counts: Counts, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._calls_under_way = CallsUnderWay(counts, CALLS_UNDER_WAY_MAX, clock=clock)
+        self._counts = counts
         self._clock = clock
         self._calls_to_look = CALLS_A_LOOK
         self._excess = 0
         self._believed_until = 0.0
+        self._ended_by_grpc = 0
+        self._compare_after = 0.0
         self._next_return = 0.0
         self._overloaded_since = self._overloaded_until = -math.inf
         self._leaving: asyncio.Event | None = None
@@ -104,12 +87,23 @@ class Admission:
         self._calls_to_look -= 1
         if self._calls_to_look <= 0 or (self._excess > 0 and self._clock() > self._believed_until):
             self._calls_to_look = CALLS_A_LOOK
-            self._excess = self._calls_under_way.count(self.standing_calls) - CALLS_UNDER_WAY_MAX
+            self._excess = self._look() - CALLS_UNDER_WAY_MAX
             self._believed_until = self._clock() + BELIEVED_SECONDS
         if self._excess <= 0:
             return False
         self._excess -= 1
         return True
+
+    def _look(self) -> int:
+        """How many calls are under way."""
+        calls = self._counts.calls()
+        if (
+            calls - self._ended_by_grpc - self.standing_calls > CALLS_UNDER_WAY_MAX
+            and self._clock() >= self._compare_after
+        ):
+            self._ended_by_grpc = calls - self._counts.streams()
+            self._compare_after = self._clock() + COMPARE_SECONDS
+        return calls - self._ended_by_grpc - self.standing_calls
 
     def retry_seconds(self) -> float:
         """When the next one who is turned away is to come again, in tenths of a second."""

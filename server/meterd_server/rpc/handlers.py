@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from google.rpc import status_pb2  # type: ignore[import-untyped, unused-ignore]
 
     from meterd_server.rpc.admission import Admission
-    from meterd_server.rpc.crowd import Crowd
     from meterd_server.rpc.leftovers import Leftovers
     from meterd_server.rpc.poller import Poller
     from meterd_server.rpc.streams import StreamContext
@@ -85,8 +84,6 @@ class Limits(NamedTuple):
     """Who is told of unary calls that begin and end."""
     leftovers: Leftovers
     """Who frees what gRPC leaves behind of each call."""
-    crowd: Crowd
-    """Who finds out when many calls wait that nobody has seen."""
 
 
 class ServiceHandler(grpc.GenericRpcHandler):
@@ -107,7 +104,7 @@ class ServiceHandler(grpc.GenericRpcHandler):
         always_admitted: bool = False,
     ) -> None:
         self._turns_away = limits.admission.turns_away
-        self._notes_of_calls = limits.leftovers.note_call, limits.crowd.note_call
+        self._note_call = limits.leftovers.note_call
         self._handlers: dict[str, tuple[Handler, Handler | None]] = {}
         self.small_methods: list[str] = []
         """The unary methods whose answers are small."""
@@ -126,8 +123,7 @@ class ServiceHandler(grpc.GenericRpcHandler):
         found = self._handlers.get(handler_call_details.method)
         if found is None:
             return None
-        for note_call in self._notes_of_calls:
-            note_call()
+        self._note_call()
         handler, refusal = found
         return refusal if refusal is not None and self._turns_away() else handler
 

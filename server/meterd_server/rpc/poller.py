@@ -51,31 +51,19 @@ class Poller:
         self._interrupts = True
         self._under_way = self._most = 0
 
-    @property
-    def knows_of_many(self) -> bool:
-        """Whether many calls were under way, or expected, a short while ago."""
-        return not self._interrupts
-
     def begin(self) -> None:
         """Count a call that has begun."""
         self._under_way += 1
         if self._under_way > self._most:
-            self._expect(self._under_way)
+            self._most = self._under_way
+            if self._interrupts and self._most >= MANY_CALLS_MIN:
+                self._interrupts = False
+                self._set_interrupts(False)
+                asyncio.get_running_loop().call_later(LOOK_SECONDS, self._look)
 
     def end(self) -> None:
         """Count it no more."""
         self._under_way -= 1
-
-    def expect_many(self) -> None:
-        """Take it that many calls are under way, though they have not begun yet."""
-        self._expect(max(self._most, MANY_CALLS_MIN))
-
-    def _expect(self, calls: int) -> None:
-        self._most = calls
-        if self._interrupts and calls >= MANY_CALLS_MIN:
-            self._interrupts = False
-            self._set_interrupts(False)
-            asyncio.get_running_loop().call_later(LOOK_SECONDS, self._look)
 
     def _look(self) -> None:
         most, self._most = self._most, self._under_way

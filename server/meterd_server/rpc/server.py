@@ -13,8 +13,7 @@ from meterd.v1 import admin_pb2, ledger_pb2, metering_pb2, pricing_pb2
 from meterd_server.addresses import check_free
 from meterd_server.errors import StartupError
 from meterd_server.rpc.acceptors import Acceptors
-from meterd_server.rpc.admission import Admission, CallsUnderWay, ServerCounts
-from meterd_server.rpc.crowd import CALLS_MIN, Crowd
+from meterd_server.rpc.admission import Admission, ServerCounts
 from meterd_server.rpc.handlers import Limits, ServiceHandler, no_log
 from meterd_server.rpc.leftovers import Leftovers
 from meterd_server.rpc.poller import Poller
@@ -78,21 +77,8 @@ class Server:
         )
         self._health = Health()
         self._untaken = Untaken()
-        counts = ServerCounts()
-        admission, poller = Admission(counts), Poller()
-        # A count of its own, which believes less: what gRPC ended itself in an overload must not be taken for a crowd ever after.
-        under_way = CallsUnderWay(counts, CALLS_MIN - 1)
-
-        def count_unseen() -> int:
-            # To ask gRPC all the time would cost a twentieth of what is done with many calls, which are seen anyway.
-            return 0 if poller.knows_of_many else under_way.count(admission.standing_calls)
-
-        def expect_company() -> None:
-            poller.expect_many()
-            ledger.expect_company()
-
-        crowd = Crowd(count_unseen, expect_company)
-        limits = Limits(self._untaken, admission, poller, Leftovers(), crowd)
+        admission = Admission(ServerCounts())
+        limits = Limits(self._untaken, admission, Poller(), Leftovers())
         self._streams = Streams()
         self._sessions = Sessions(ledger, sources)
         services = {

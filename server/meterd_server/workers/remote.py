@@ -72,10 +72,6 @@ class RemoteLedger:
         """See `Ledger.is_full`."""
         return self._unanswered >= self._unanswered_max
 
-    def expect_company(self) -> None:
-        """See `Ledger.expect_company`."""
-        self._company.expect()
-
     async def account(self, user_id: str) -> Account:
         """See `Ledger.account`: it is the ledger's process that looks, after this was called."""
         self._take(1)
