@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import math
+from collections import deque
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -20,6 +22,9 @@ PROBE_SECONDS = 0.2
 GATHER_STEP_SECONDS = 0.001
 """How long nothing may arrive before a busy lane stops waiting; the finest that the event loop's timers can tell."""
 
+_BATCHES_REMEMBERED = 4
+"""From how many batches it follows how many callers there are: the largest of them counts."""
+
 READERS_SECONDS = 1.0
 """How long after a reader who waited for a commit others are expected."""
 
@@ -35,10 +40,21 @@ class Company:
         self.until_seconds = 0.0
         """How long company is expected, by the event loop's clock."""
         self._probe_after_seconds = 0.0
+        self._last_callers: deque[int] = deque(maxlen=_BATCHES_REMEMBERED)
+        self._wait_for_all_after_seconds = 0.0
+
+    def callers_awaited(self) -> float:
+        """How many callers to wait for: as many as came together lately; now and then however many come."""
+        now = self._loop.time()
+        if now >= self._wait_for_all_after_seconds:
+            self._wait_for_all_after_seconds = now + PROBE_SECONDS
+            return math.inf
+        return max(self._last_callers, default=math.inf)
 
     def learn_from(self, callers: int, *, others_wait: bool) -> None:
         """Decide what to expect, from how many were served together and whether there are others behind them or before."""
         now = self._loop.time()
+        self._last_callers.append(callers)
         if callers >= COMPANY_CALLERS_MIN:
             self.until_seconds = now + BUSY_SECONDS
         elif others_wait and now >= self._probe_after_seconds:

@@ -8,6 +8,7 @@ by one, and because every commit has a fixed cost.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -53,6 +54,11 @@ def tell_all(waiters: Sequence[Waiter], outcomes: Sequence[Outcome]) -> None:
         first = end
 
 
+def _wake(sleeper: asyncio.Future[None]) -> None:
+    if not sleeper.done():
+        sleeper.set_result(None)
+
+
 class Lane:
     """Commits what it is given, in order. `clock_us` is the time money sees; `on_failure` is told when the store failed.
 
@@ -78,6 +84,9 @@ class Lane:
         self._queue: deque[Waiter] = deque()
         self._task: asyncio.Task[None] | None = None
         self._looks_left = 0
+        self._callers_awaited: float = math.inf
+        self._enough: asyncio.Future[None] | None = None
+        """Waited for while company is gathered: it is there."""
         self._company = Company()
         self._readers = Readers(clock)
         self._stopping = False
@@ -96,6 +105,8 @@ class Lane:
             self._task = self._loop.create_task(self._run(), name="lane")
         self._queue.append(waiter)
         self.queued_operations += len(commands)
+        if self._enough is not None and len(self._queue) >= self._callers_awaited:
+            _wake(self._enough)
         return waiter.answer
 
     def note_reader(self) -> None:
@@ -140,14 +151,21 @@ class Lane:
             self._task = self._loop.create_task(self._run(), name="lane")
 
     async def _gather(self) -> None:
-        """Wait while company keeps coming, up to the window."""
+        """Wait while company keeps coming, until as much is there as there was lately, up to the window."""
+        self._callers_awaited = self._company.callers_awaited()
         ends = self._loop.time() + self._window_seconds
         queued = 0
         while queued < len(self._queue) and self._loop.time() < ends and not self._stopping:
-            if self.queued_operations >= BATCH_OPERATIONS_MAX:
+            if self.queued_operations >= BATCH_OPERATIONS_MAX or len(self._queue) >= self._callers_awaited:
                 return
             queued = len(self._queue)
-            await asyncio.sleep(min(GATHER_STEP_SECONDS, self._window_seconds))
+            self._enough = self._loop.create_future()
+            step = self._loop.call_later(min(GATHER_STEP_SECONDS, self._window_seconds), _wake, self._enough)
+            try:
+                await self._enough
+            finally:
+                step.cancel()
+                self._enough = None
 
     async def _commit_next(self) -> None:
         batch = self._take()

@@ -50,6 +50,51 @@ async def test_a_lane_that_was_busy_long_ago_never_waits(make_ledger, settle, st
     assert answered
 
 
+async def _have_come_together(ledger, monkeypatch, *crowds):
+    """Have as many callers as each crowd is large served together, one crowd after the other; then the clock stands."""
+    for callers in crowds:
+        await asyncio.gather(*[ledger.submit(cost("alice", 1)) for _ in range(callers)])
+    loop = asyncio.get_running_loop()
+    now = loop.time()
+    monkeypatch.setattr(loop, "time", lambda: now)
+
+
+@pytest.mark.parametrize(
+    "crowds_and_awaited",
+    [
+        ((9, 9, 9), 9),
+        ((9, 9, 12, 9), 12),
+        ((9, 12, 9, 9, 9, 9), 9),
+    ],
+)
+async def test_a_lane_waits_for_those_who_came_lately(make_ledger, store, settle, monkeypatch, crowds_and_awaited):
+    """As soon as as many callers are there as came together in the last four batches, they are served."""
+    crowds, awaited = crowds_and_awaited
+    monkeypatch.setattr("meterd_server.company.PROBE_SECONDS", HOUR)
+    ledger = make_ledger(commit_window_seconds=0.01)
+    await _have_come_together(ledger, monkeypatch, *crowds)
+    store.batches.clear()
+    answers = [ledger.submit(cost("alice", 1)) for _ in range(awaited - 1)]
+    await settle()
+    assert [] == store.batches
+    answers.append(ledger.submit(cost("alice", 1)))
+    await asyncio.gather(*answers)
+    assert [awaited] == [len(batch) for batch in store.batches]
+
+
+async def test_a_lane_finds_out_whether_more_come(make_ledger, store, settle, monkeypatch):
+    """Now and then a lane waits for as long as callers come, though as many as lately are there."""
+    monkeypatch.setattr("meterd_server.company.PROBE_SECONDS", 0)
+    ledger = make_ledger(commit_window_seconds=0.01)
+    await _have_come_together(ledger, monkeypatch, 9, 9, 9)
+    store.batches.clear()
+    answers = [ledger.submit(cost("alice", 1)) for _ in range(10)]
+    await settle()
+    assert [] == store.batches
+    monkeypatch.undo()
+    await asyncio.gather(*answers)
+
+
 async def test_what_arrives_during_a_commit_is_the_next_batch(ledger, store, settle):
     """While one batch is under way the others gather, and go together when it is done."""
     store.hold()

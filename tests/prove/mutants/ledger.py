@@ -12,6 +12,7 @@ MUTANTS = [
             "if True:\n                batch",
         ),
         ("callers get the first one's outcomes", "first = end\n", "pass\n"),
+        ("a lane goes on waiting when all are there", "            _wake(self._enough)\n", "            pass\n"),
         ("the queue never gets shorter", "self.queued_operations -= len(waiter.commands)", "pass"),
         ("a failed commit is nobody's", "self._on_failure(batch, error)\n                return", "return"),
         ("who waited behind a failure is told nothing", "waiters = list(self._queue)", "waiters: list[Waiter] = []"),
@@ -36,6 +37,12 @@ MUTANTS = [
             "except (Exception, asyncio.CancelledError) as error:\n                # A",
             "except Exception as error:\n                # A",
         ),
+    ),
+    *planted(
+        "company.py",
+        ("tests/ledger/test_lane.py",),
+        ("callers who are gone are waited for", "deque(maxlen=_BATCHES_REMEMBERED)", "deque()"),
+        ("nobody looks whether more callers come", "if now >= self._wait_for_all_after_seconds:", "if False:"),
     ),
     *planted(
         "company.py",
