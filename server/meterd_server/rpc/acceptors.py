@@ -83,8 +83,12 @@ class Acceptors:
     async def _serve(self, state: Any, handler: Any) -> None:  # noqa: ANN401 -- gRPC's own
         request = None
         if not handler.request_streaming:
-            message = await self._message(state)
-            if message is None:
+            receive = cygrpc.ReceiveMessageOperation(_NO_FLAGS)
+            try:
+                await cygrpc.execute_batch(state, (receive,), self._loop)
+            except cygrpc.ExecuteBatchError:
+                return
+            if (message := receive.message()) is None:
                 return  # the caller has hung up already
             request = handler.request_deserializer(message)
         behavior = handler.stream_stream if handler.request_streaming else handler.unary_unary
@@ -100,7 +104,8 @@ class Acceptors:
                 answer = await _Rest(answering, awaited)
                 self._waiting.end(call)
             is_watched = call is not None and call.watching is not None
-            await self._finish(state, handler.response_serializer(answer), is_watched=is_watched)
+            finish = _finish(handler.response_serializer(answer), is_watched=is_watched)
+            await cygrpc.execute_batch(state, finish, self._loop)
         except (grpc.aio.AbortError, cygrpc.ExecuteBatchError, asyncio.CancelledError):
             pass  # the status has been sent, or nobody listens
         finally:
@@ -109,26 +114,15 @@ class Acceptors:
                 if call.watching is not None:
                     await call.watching
 
-    async def _message(self, state: Any) -> bytes | None:  # noqa: ANN401
-        """What a call asks; None if it was cancelled before."""
-        receive = cygrpc.ReceiveMessageOperation(_NO_FLAGS)
-        try:
-            await cygrpc.execute_batch(state, (receive,), self._loop)
-        except cygrpc.ExecuteBatchError:
-            return None
-        message: bytes | None = receive.message()
-        return message
 
-    async def _finish(self, state: Any, answer: bytes, *, is_watched: bool) -> None:  # noqa: ANN401
-        """Send the answer, and, unless that is watched for, wait until the call is over."""
-        operations: tuple[Any, ...] = (
-            cygrpc.SendInitialMetadataOperation((), _NO_FLAGS),
-            cygrpc.SendMessageOperation(answer, _NO_FLAGS),
-            cygrpc.SendStatusFromServerOperation((), cygrpc.StatusCode.ok, "", _NO_FLAGS),
-        )
-        if not is_watched:
-            operations = (*operations, cygrpc.ReceiveCloseOnServerOperation(_NO_FLAGS))
-        await cygrpc.execute_batch(state, operations, self._loop)
+def _finish(answer: bytes, *, is_watched: bool) -> tuple[Any, ...]:
+    """What sends the answer, and, unless that is watched for, waits until the call is over."""
+    sending = (
+        cygrpc.SendInitialMetadataOperation((), _NO_FLAGS),
+        cygrpc.SendMessageOperation(answer, _NO_FLAGS),
+        cygrpc.SendStatusFromServerOperation((), cygrpc.StatusCode.ok, "", _NO_FLAGS),
+    )
+    return sending if is_watched else (*sending, cygrpc.ReceiveCloseOnServerOperation(_NO_FLAGS))
 
 
 class _Waiting:

@@ -199,7 +199,10 @@ def _behavior(name: str, answer: Behavior, log_call: LogCall) -> Behavior:
             if status is None:
                 raise
         finally:
-            log_call(name, getattr(request, "user_id", ""), code, time.perf_counter() - started)
+            # After the answer, which leaves before the event loop goes on.
+            passed_seconds = time.perf_counter() - started
+            loop = asyncio.get_running_loop()
+            loop.call_soon(log_call, name, getattr(request, "user_id", ""), code, passed_seconds)
         await _abort(context, status)
         return None
 

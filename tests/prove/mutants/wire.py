@@ -91,11 +91,11 @@ MUTANTS = [
         ("a call is read that is refused", "if not handler.request_streaming:", "if True:"),
         ("a caller who hangs up is waited for", "            call.task.cancel()", "            pass"),
         ("what is thrown into a method is lost", "self._coroutine.throw(error)", "self._coroutine.send(None)"),
-        ("an answer is waited for twice over", "if not is_watched:", "if True:"),
+        ("a call is watched twice over", "return sending if is_watched else", "return"),
         (
             "a call without a message is answered",
-            "            if message is None:\n                return",
-            "            if False:\n                return",
+            "if (message := receive.message()) is None:",
+            "if (message := receive.message()) is False:",
         ),
         ("any grpcio is trusted", "return all(known) and all(", "return all("),
         (
