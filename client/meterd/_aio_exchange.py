@@ -96,7 +96,7 @@ class AsyncExchange:
 
     async def _send_alone(self, call: Call[Any], attempts: Attempts) -> Message:
         try:
-            response: Message = await call.rpc(self._stubs)(call.request, timeout=attempts.remaining_seconds())
+            response: Message = await call.rpc(self._stubs)(call.message(), timeout=attempts.remaining_seconds())
         except grpc.RpcError as rpc_error:
             raise error_from(rpc_error, call.request_id) from rpc_error
         except asyncio.CancelledError:

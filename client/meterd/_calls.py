@@ -10,6 +10,7 @@ from google.protobuf.message import Message
 
 from meterd import _arguments, _convert
 from meterd._parts import Operations, batch_rpc, stream_rpc
+from meterd._plain_cost import plain_cost
 from meterd.types import Account, Balance, CheckResult, EntryPage, Recorded
 from meterd.v1 import ledger_pb2, metering_pb2
 from meterd.v1.admin_pb2_grpc import AdminServiceStub
@@ -37,14 +38,22 @@ class Call(NamedTuple, Generic[ResultT]):
 
     rpc: Callable[[Stubs], Callable[..., Any]]
     """Picks the stub's method; what it returns is to be awaited when the channel is an asyncio one."""
-    request: Message
+    request: Message | None
+    """None where it is in `operation` only: see `message`."""
     parse: Callable[[Any], ResultT]
     request_id: str | None = None
     """The idempotency key in `request`; None for a call that changes nothing."""
-    operation: metering_pb2.Operation | None = None
-    """What a Batch takes, with `request` inside; None for a call that always goes by itself."""
+    operation: metering_pb2.Operation | bytes | None = None
+    """What a Batch takes, with `request` inside, or as it is written; None for a call that always goes by itself."""
     kind: str = ""
     """The operation's field, and that of its result."""
+
+    def message(self) -> Message:
+        """Return the request, to be sent by itself."""
+        if self.request is not None:
+            return self.request
+        request: Message = getattr(metering_pb2.Operation.FromString(self.operation), self.kind)  # type: ignore[arg-type]
+        return request
 
 
 class BalancePage(NamedTuple):
@@ -86,12 +95,20 @@ def record_cost(
     occur_time: datetime | None,
 ) -> Call[Recorded]:
     """Record a cost, under a new request_id when none is given."""
+    _arguments.text("user_id", user_id)
+    key = _arguments.request_id(request_id)
+    cost_microcents = _arguments.integer("cost_microcents", cost_microcents)
+    _arguments.text("service", service)
+    if labels is None and not reject_overdraft and occur_time is None:
+        written = plain_cost(user_id, key, cost_microcents, service)
+        if written is not None:
+            return Call(RECORD_COST, None, _convert.recorded_from, key, written, "record_cost")
     operation = metering_pb2.Operation()
     request = operation.record_cost
-    request.user_id = _arguments.text("user_id", user_id)
-    request.request_id = key = _arguments.request_id(request_id)
-    request.cost_microcents = _arguments.integer("cost_microcents", cost_microcents)
-    request.service = _arguments.text("service", service)
+    request.user_id = user_id
+    request.request_id = key
+    request.cost_microcents = cost_microcents
+    request.service = service
     return recording(operation, key, labels=labels, reject_overdraft=reject_overdraft, occur_time=occur_time)
 
 

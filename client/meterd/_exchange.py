@@ -26,7 +26,7 @@ class _Thread(Asking):
 
     __slots__ = ("_woken", "outcome")
 
-    def __init__(self, call: Call[Any], operation: metering_pb2.Operation, deadline: float) -> None:
+    def __init__(self, call: Call[Any], operation: metering_pb2.Operation | bytes, deadline: float) -> None:
         super().__init__(call, operation, deadline)
         self.outcome: Outcome | None = None
         self._woken = threading.Lock()  # the lightest thing to wait for: held until there is news
@@ -94,7 +94,7 @@ class BlockingExchange:
 
     def _send_alone(self, call: Call[Any], attempts: Attempts) -> Message:
         try:
-            response: Message = call.rpc(self._stubs)(call.request, timeout=attempts.remaining_seconds())
+            response: Message = call.rpc(self._stubs)(call.message(), timeout=attempts.remaining_seconds())
         except grpc.RpcError as rpc_error:
             raise error_from(rpc_error, call.request_id) from rpc_error
         except ValueError:

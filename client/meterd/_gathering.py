@@ -75,9 +75,9 @@ class Asking:
 
     __slots__ = ("call", "deadline", "leads", "operation")
 
-    def __init__(self, call: Call[Any], operation: metering_pb2.Operation, deadline: float) -> None:
+    def __init__(self, call: Call[Any], operation: metering_pb2.Operation | bytes, deadline: float) -> None:
         self.call = call
-        self.operation = operation.SerializeToString()
+        self.operation = operation if isinstance(operation, bytes) else operation.SerializeToString()
         self.deadline = deadline
         """By time.monotonic(): when the caller will have stopped waiting."""
         self.leads: list[Any] | None = None

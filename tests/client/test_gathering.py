@@ -162,7 +162,7 @@ def test_a_request_is_a_batch_request(gathering):
     """What is sent reads as a BatchRequest with the callers' operations in order."""
     callers = add(gathering, 3, {"k": "v"})
     request = metering_pb2.BatchRequest.FromString(request_from(gathering.take()).SerializeToString())
-    assert [caller.call.operation for caller in callers] == [*request.operations]
+    assert [caller.operation for caller in callers] == [each.SerializeToString() for each in request.operations]
 
 
 RECORDED = metering_pb2.OperationResult(record_cost={"replayed": True}).SerializeToString()
