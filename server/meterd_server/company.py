@@ -59,7 +59,7 @@ class Company:
             self.until_seconds = now + BUSY_SECONDS
         elif others_wait and now >= self._probe_after_seconds:
             # There may be many who come one by one, held up by each other: wait once and see.
-            self.until_seconds = now + GATHER_STEP_SECONDS
+            self.until_seconds = max(self.until_seconds, now + GATHER_STEP_SECONDS)
             self._probe_after_seconds = now + PROBE_SECONDS
 
 

@@ -1,6 +1,8 @@
 """Calls of some methods are taken from gRPC many at a time, and end as they would otherwise."""
 
 import asyncio
+import gc
+import logging
 from contextlib import asynccontextmanager
 
 import grpc
@@ -9,6 +11,7 @@ from grpc._cython import cygrpc
 
 from meterd_server.rpc import acceptors
 from meterd_server.rpc.acceptors import CALLS_AT_ONCE, Acceptors, Route, are_possible
+from meterd_server.rpc.admission import ServerCounts
 
 METHOD = "/test.Test/Ask"
 TIMEOUT_SECONDS = 20
@@ -34,6 +37,8 @@ class Service(grpc.GenericRpcHandler):
         self.takes = asyncio.Event()
 
     def service(self, handler_call_details):
+        if self._answer is None:
+            raise LookupError
         if type(handler_call_details) is Route:
             self.taken += 1
             self.takes.set()
@@ -53,7 +58,7 @@ def serve():
         complaints = []
         asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
         service = Service(answer, **options)
-        server = grpc.aio.server(handlers=[service])
+        server = grpc.aio.server(handlers=[service], options=[("grpc.enable_channelz", 1)])
         taking = Acceptors(server, {METHOD: service})
         port = server.add_insecure_port("127.0.0.1:0")
         await server.start()
@@ -172,6 +177,96 @@ async def test_an_answer_that_takes_long(serve, monkeypatch):
     async with serve(answer) as (_, _, ask):
         asked = [ask(number, timeout=TIMEOUT_SECONDS) for number in range(2 * CALLS_AT_ONCE)]
         assert [*range(2 * CALLS_AT_ONCE)] == await asyncio.gather(*asked)
+
+
+@asynccontextmanager
+async def _nothing_kept():
+    """Hold that all calls in the block are over for gRPC at its end, and none is kept in memory, without the collector."""
+    counts = ServerCounts()
+    gc.disable()
+    try:
+        yield
+        async with asyncio.timeout(TIMEOUT_SECONDS):
+            while counts.calls() or _kept():  # noqa: ASYNC110 -- gRPC tells nobody
+                await asyncio.sleep(0.001)
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize("ends", ["answered", "aborted", "failed"])
+async def test_what_is_over(serve, caplog, ends):
+    """However a method ends its calls, gRPC counts them as over, and nothing of them is kept."""
+    caplog.set_level(
+        logging.CRITICAL, acceptors.__name__
+    )  # pytest keeps records, and so what an exception has passed through
+    codes = {
+        "answered": grpc.StatusCode.OK,
+        "aborted": grpc.StatusCode.FAILED_PRECONDITION,
+        "failed": grpc.StatusCode.UNKNOWN,
+    }
+
+    async def answer(request, context):
+        if ends == "failed":
+            raise LookupError
+        if ends == "aborted":
+            await context.abort(codes[ends], "no")
+        return request
+
+    async with serve(answer) as (_, _, ask), _nothing_kept():
+        for _ in range(2 * CALLS_AT_ONCE):
+            assert codes[ends] == await ask(0, timeout=TIMEOUT_SECONDS).code()
+
+
+@pytest.mark.parametrize("is_early", [False, True])
+async def test_who_hung_up_is_over(serve, is_early):
+    """When callers hang up, before or after they have said what is asked, their calls are over as well."""
+    begun = asyncio.Queue()
+
+    async def answer(request, _context):
+        begun.put_nowait(request)
+        await asyncio.Event().wait()
+
+    async with serve(answer) as (_, channel, ask), _nothing_kept():
+        for _ in range(2 * CALLS_AT_ONCE):
+            if is_early:
+                asked = channel.stream_unary(METHOD, _write, _read)()
+                await asked.wait_for_connection()
+            else:
+                asked = ask(0, timeout=TIMEOUT_SECONDS)
+                await asyncio.wait_for(begun.get(), TIMEOUT_SECONDS)
+            asked.cancel()
+
+
+def _kept():
+    """How many calls are in memory that were taken."""
+    return sum(type(each) is acceptors._Call for each in gc.get_objects())
+
+
+async def test_a_service_that_fails(serve):
+    """A service that raises fails the call, and those after it are taken."""
+    async with serve(None) as (_, _, ask):
+        for _ in range(2 * CALLS_AT_ONCE):
+            assert grpc.StatusCode.UNKNOWN == await ask(0, timeout=TIMEOUT_SECONDS).code()
+
+
+async def test_an_abort_is_not_cancelled(serve, monkeypatch):
+    """Who is being told a status is not cancelled any more, whatever its caller does."""
+    monkeypatch.setattr(acceptors, "WATCH_SECONDS", 0.001)
+    ended = asyncio.Queue()
+
+    async def answer(_request, context):
+        await asyncio.sleep(0.02)  # it is watched by then
+        is_taken = type(context) is acceptors._Call
+        assert not is_taken or context.task
+        with pytest.raises(grpc.aio.AbortError) as raised:
+            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, "no")
+        ended.put_nowait(is_taken and context.task is None)
+        raise raised.value
+
+    async with serve(answer) as (_, _, ask):
+        for _ in range(2):
+            assert (grpc.StatusCode.FAILED_PRECONDITION, "no") == await _status_of(ask(0, timeout=TIMEOUT_SECONDS))
+        assert [False, True] == [ended.get_nowait() for _ in range(2)]
 
 
 async def test_a_call_without_a_message(serve):

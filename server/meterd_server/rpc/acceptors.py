@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import logging
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -20,6 +21,11 @@ from grpc._cython import cygrpc  # type: ignore[attr-defined]  # its stubs leave
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Generator, Mapping
+
+    Service = Callable[[Any], Any]
+    """The method `service` of a generic handler."""
+
+log = logging.getLogger(__name__)
 
 CALLS_AT_ONCE = 16
 """How many calls of each method are asked for at once. Measured with 64 in flight: 4 are 7 % slower, 64 as fast."""
@@ -67,62 +73,88 @@ class Acceptors:
         if self._calls:
             await asyncio.wait(self._calls)
 
-    async def _accept(self, route: Route, service: Callable[[Any], Any]) -> None:
+    async def _accept(self, route: Route, service: Service) -> None:
         method = route.method.encode()
         while True:
             try:
-                state = await self._core._request_registered_call(method)  # noqa: SLF001
+                self._begin(await self._core._request_registered_call(method), route, service)  # noqa: SLF001
             except cygrpc._RequestCallError:  # noqa: SLF001
-                if self._core.is_running():
-                    continue
-                return
-            call = self._loop.create_task(self._serve(state, service(route)), name=route.method)
-            self._calls.add(call)
-            call.add_done_callback(self._calls.discard)
+                if not self._core.is_running():
+                    return
 
-    async def _serve(self, state: Any, handler: Any) -> None:  # noqa: ANN401 -- gRPC's own
+    def _begin(self, state: Any, route: Route, service: Service) -> None:  # noqa: ANN401 -- gRPC's own
+        task = self._loop.create_task(self._serve(state, route, service), name=route.method)
+        self._calls.add(task)
+        task.add_done_callback(self._calls.discard)
+
+    async def _serve(self, state: Any, route: Route, service: Service) -> None:  # noqa: ANN401
+        call = _Call(state, None, None, self._loop)
+        try:
+            await self._answer(call, state, route, service)
+        except (grpc.aio.AbortError, cygrpc.ExecuteBatchError, asyncio.CancelledError) as error:
+            _let_go_of(error)  # the status has been sent, or nobody listens
+        except Exception as error:  # whatever it is, the caller is not to wait for ever
+            log.exception("unexpected error in %s", route.method)
+            _let_go_of(error)
+            await _fail(call)
+        finally:
+            self._waiting.end(call)
+            await self._over(call, state)
+
+    async def _answer(self, call: _Call, state: Any, route: Route, service: Service) -> None:  # noqa: ANN401
+        handler = service(route)
         request = None
         if not handler.request_streaming:
             receive = cygrpc.ReceiveMessageOperation(_NO_FLAGS)
-            try:
-                await cygrpc.execute_batch(state, (receive,), self._loop)
-            except cygrpc.ExecuteBatchError:
-                return
+            await cygrpc.execute_batch(state, (receive,), self._loop)
             if (message := receive.message()) is None:
                 return  # the caller has hung up already
             request = handler.request_deserializer(message)
         behavior = handler.stream_stream if handler.request_streaming else handler.unary_unary
-        answering = behavior(request, cygrpc._ServicerContext(state, None, None, self._loop))  # noqa: SLF001
-        call = None
+        answering = behavior(request, call)
         try:
-            try:
-                awaited = answering.send(None)
-            except StopIteration as done:
-                answer = done.value
-            else:
-                call = self._waiting.begin(state)
-                answer = await _Rest(answering, awaited)
-                self._waiting.end(call)
-            is_watched = call is not None and call.watching is not None
-            finish = _finish(handler.response_serializer(answer), is_watched=is_watched)
-            await cygrpc.execute_batch(state, finish, self._loop)
-        except (grpc.aio.AbortError, cygrpc.ExecuteBatchError, asyncio.CancelledError):
-            pass  # the status has been sent, or nobody listens
-        finally:
-            if call is not None:
-                self._waiting.end(call)
-                if call.watching is not None:
-                    await call.watching
+            awaited = answering.send(None)
+        except StopIteration as done:
+            answer = done.value
+        else:
+            self._waiting.begin(call, state)
+            answer = await _Rest(answering, awaited)
+            self._waiting.end(call)
+        operations: tuple[Any, ...] = (
+            cygrpc.SendInitialMetadataOperation((), _NO_FLAGS),
+            cygrpc.SendMessageOperation(handler.response_serializer(answer), _NO_FLAGS),
+            cygrpc.SendStatusFromServerOperation((), cygrpc.StatusCode.ok, "", _NO_FLAGS),
+        )
+        if call.watching is None:
+            call.is_ended = True
+            operations = (*operations, cygrpc.ReceiveCloseOnServerOperation(_NO_FLAGS))
+        await cygrpc.execute_batch(state, operations, self._loop)
+
+    async def _over(self, call: _Call, state: Any) -> None:  # noqa: ANN401
+        """Wait until gRPC says that the call is over, if it has not: one that is never asked about counts as open for ever."""
+        if call.watching is not None:
+            await call.watching
+        elif not call.is_ended:
+            close = cygrpc.ReceiveCloseOnServerOperation(_NO_FLAGS)
+            await cygrpc.execute_batch(state, (close,), self._loop)
 
 
-def _finish(answer: bytes, *, is_watched: bool) -> tuple[Any, ...]:
-    """What sends the answer, and, unless that is watched for, waits until the call is over."""
-    sending = (
-        cygrpc.SendInitialMetadataOperation((), _NO_FLAGS),
-        cygrpc.SendMessageOperation(answer, _NO_FLAGS),
-        cygrpc.SendStatusFromServerOperation((), cygrpc.StatusCode.ok, "", _NO_FLAGS),
-    )
-    return sending if is_watched else (*sending, cygrpc.ReceiveCloseOnServerOperation(_NO_FLAGS))
+class _Call(getattr(cygrpc, "_ServicerContext", object)):  # type: ignore[misc]
+    """What a method is told of its call, and what is known of it here; compared and hashed by identity."""
+
+    task: asyncio.Task[None] | None = None
+    """Whom to cancel when the caller hangs up, while the call waits for something else than gRPC."""
+    watching: asyncio.Task[None] | None = None
+    """Is done when the call is over, however it ended; None as long as nobody watches."""
+    is_ended = False
+    """Whether gRPC was asked, along with sending the answer, to say when the call is over."""
+
+    async def abort(
+        self, code: grpc.StatusCode, details: str = "", trailing_metadata: tuple[tuple[str, str | bytes], ...] = ()
+    ) -> None:
+        """End the call with a status; raises. From here on it is not cancelled: gRPC reads what it sends where it lies."""
+        self.task = None
+        await super().abort(code, details, trailing_metadata)
 
 
 class _Waiting:
@@ -130,52 +162,50 @@ class _Waiting:
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._young: set[_Call] = set()
-        self._older: set[_Call] = set()
+        self._young: dict[_Call, Any] = {}
+        self._older: dict[_Call, Any] = {}
         self._look_is_due = False
 
-    def begin(self, state: Any) -> _Call:  # noqa: ANN401
+    def begin(self, call: _Call, state: Any) -> None:  # noqa: ANN401
         """Note that the call of the task that runs waits."""
-        call = _Call(state)
-        self._young.add(call)
         if not self._look_is_due:
             self._look_is_due = True
             self._loop.call_later(WATCH_SECONDS, self._look)
-        return call
+        call.task = asyncio.current_task()
+        self._young[call] = state
 
     def end(self, call: _Call) -> None:
         """Cancel it no more."""
-        call.is_over = True
-        self._young.discard(call)
-        self._older.discard(call)
+        call.task = None
+        self._young.pop(call, None)
+        self._older.pop(call, None)
 
     def _look(self) -> None:
-        for call in self._older:
-            call.watching = self._loop.create_task(self._watch(call), name="watch")
-        self._older, self._young = self._young, set()
+        for call, state in self._older.items():
+            call.watching = self._loop.create_task(self._watch(call, state), name="watch")
+        self._older, self._young = self._young, {}
         self._look_is_due = bool(self._older)
         if self._look_is_due:
             self._loop.call_later(WATCH_SECONDS, self._look)
 
-    async def _watch(self, call: _Call) -> None:
+    async def _watch(self, call: _Call, state: Any) -> None:  # noqa: ANN401
         close = cygrpc.ReceiveCloseOnServerOperation(_NO_FLAGS)
-        await cygrpc.execute_batch(call.state, (close,), self._loop)
-        # Not while the answer is sent: gRPC reads what it sends where it lies.
-        if close.cancelled() and not call.is_over and call.task is not None:
+        await cygrpc.execute_batch(state, (close,), self._loop)
+        if close.cancelled() and call.task is not None:
             call.task.cancel()
 
 
-class _Call:
-    """A call that waits; compared and hashed by identity."""
+async def _fail(call: _Call) -> None:
+    """Tell the caller that something is wrong, if nothing was told yet."""
+    try:
+        await call.abort(grpc.StatusCode.UNKNOWN, "internal error")
+    except (grpc.aio.AbortError, grpc.aio.UsageError, cygrpc.ExecuteBatchError) as error:
+        _let_go_of(error)
 
-    __slots__ = ("is_over", "state", "task", "watching")
 
-    def __init__(self, state: Any) -> None:  # noqa: ANN401
-        self.state = state
-        self.task = asyncio.current_task()
-        self.watching: asyncio.Task[None] | None = None
-        """Is done when the call is over, however it ended; None as long as nobody watches."""
-        self.is_over = False
+def _let_go_of(error: BaseException) -> None:
+    """Keep nothing of what an exception has passed through: gRPC's state of a call holds the exception, and is freed when it is."""
+    error.__traceback__ = error.__context__ = None
 
 
 class _Rest:

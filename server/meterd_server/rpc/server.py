@@ -43,7 +43,8 @@ CALLS_A_CONNECTION_MAX = 1_000
 
 CALLS_WAITING_MAX = 4_000
 """How many calls wait, over all connections, until this process turns to them: what it can turn away in half a second. gRPC itself
-turns away the others, unread and with CANCELLED: by the time they could be told OVERLOADED, nobody would listen any more."""
+turns away the others, unread and with CANCELLED: by the time they could be told OVERLOADED, nobody would listen any more. It counts
+each method that `Acceptors` take by itself."""
 
 
 class Server:

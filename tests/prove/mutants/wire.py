@@ -91,7 +91,15 @@ MUTANTS = [
         ("a call is read that is refused", "if not handler.request_streaming:", "if True:"),
         ("a caller who hangs up is waited for", "            call.task.cancel()", "            pass"),
         ("what is thrown into a method is lost", "self._coroutine.throw(error)", "self._coroutine.send(None)"),
-        ("a call is watched twice over", "return sending if is_watched else", "return"),
+        ("a call is watched twice over", "if call.watching is None:", "if True:"),
+        ("a call that was told a status is open for ever", "elif not call.is_ended:", "elif False:"),
+        ("what a call has raised keeps it", "error.__traceback__ = error.__context__ = None", "pass"),
+        (
+            "who is told a status is cancelled",
+            "        self.task = None\n        await super()",
+            "        await super()",
+        ),
+        ("who met an error is told nothing", "await _fail(call)", "pass"),
         (
             "a call without a message is answered",
             "if (message := receive.message()) is None:",
