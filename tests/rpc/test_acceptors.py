@@ -237,6 +237,25 @@ async def test_who_hung_up_is_over(serve, is_early):
             asked.cancel()
 
 
+async def test_who_hung_up_and_is_refused_is_over(serve):
+    """A caller who hangs up just before being told a status leaves nothing behind, either."""
+    begun = asyncio.Queue()
+
+    async def refuse(_request, context):
+        begun.put_nowait(context)
+        await asyncio.sleep(0.01)
+        try:
+            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "later")
+        except grpc.aio.InternalError:
+            raise asyncio.CancelledError from None
+
+    async with serve(refuse, refuses=True) as (_, _, ask), _nothing_kept():
+        for _ in range(2 * CALLS_AT_ONCE):
+            asked = ask(0, timeout=TIMEOUT_SECONDS)
+            await asyncio.wait_for(begun.get(), TIMEOUT_SECONDS)
+            asked.cancel()
+
+
 def _kept():
     """How many calls are in memory that were taken."""
     return sum(type(each) is acceptors._Call for each in gc.get_objects())

@@ -204,8 +204,11 @@ async def _fail(call: _Call) -> None:
 
 
 def _let_go_of(error: BaseException) -> None:
-    """Keep nothing of what an exception has passed through: gRPC's state of a call holds the exception, and is freed when it is."""
-    error.__traceback__ = error.__context__ = None
+    """Keep nothing of what an exception has passed through, nor those that it followed: they may hold what holds them."""
+    former: BaseException | None = error
+    while former is not None:
+        former.__traceback__ = None
+        former.__context__, former = None, former.__context__
 
 
 class _Rest:
@@ -216,14 +219,16 @@ class _Rest:
         self._awaited = awaited
 
     def __await__(self) -> Generator[Any, Any, Any]:
-        awaited = self._awaited
+        awaited, self._awaited = self._awaited, None
         while True:
             try:
                 try:
                     yield awaited
                 except BaseException as error:  # whatever it is, it is the coroutine's
+                    awaited = None  # it may hold what is raised next, which holds this frame
                     awaited = self._coroutine.throw(error)
                 else:
+                    awaited = None
                     awaited = self._coroutine.send(None)
             except StopIteration as done:
                 return done.value
