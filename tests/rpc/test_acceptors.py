@@ -268,15 +268,17 @@ async def test_a_service_that_fails(serve):
             assert grpc.StatusCode.UNKNOWN == await ask(0, timeout=TIMEOUT_SECONDS).code()
 
 
-async def test_an_abort_is_not_cancelled(serve, monkeypatch):
+@pytest.mark.parametrize("waits", [False, True])
+async def test_an_abort_is_not_cancelled(serve, monkeypatch, waits):
     """Who is being told a status is not cancelled any more, whatever its caller does."""
     monkeypatch.setattr(acceptors, "WATCH_SECONDS", 0.001)
     ended = asyncio.Queue()
 
     async def answer(_request, context):
-        await asyncio.sleep(0.02)  # it is watched by then
         is_taken = type(context) is acceptors._Call
-        assert not is_taken or context.task
+        if waits:
+            await asyncio.sleep(0.02)  # it is watched by then
+            assert not is_taken or context.task
         with pytest.raises(grpc.aio.AbortError) as raised:
             await context.abort(grpc.StatusCode.FAILED_PRECONDITION, "no")
         ended.put_nowait(is_taken and context.task is None)

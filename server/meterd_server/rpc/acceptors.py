@@ -13,11 +13,14 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+from contextlib import suppress
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import grpc
 from grpc._cython import cygrpc  # type: ignore[attr-defined]  # its stubs leave it out, and it has no other name
+
+from meterd_server.rpc.handlers import task_is_cancelled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Generator, Mapping
@@ -81,6 +84,9 @@ class Acceptors:
             except cygrpc._RequestCallError:  # noqa: SLF001
                 if not self._core.is_running():
                     return
+            except grpc.aio.InternalError:
+                log.exception("fewer calls of %s are taken at once from now on", route.method)
+                return
 
     def _begin(self, state: Any, route: Route, service: Service) -> None:  # noqa: ANN401 -- gRPC's own
         task = self._loop.create_task(self._serve(state, route, service), name=route.method)
@@ -101,6 +107,15 @@ class Acceptors:
             self._waiting.end(call)
             await self._over(call, state)
 
+    async def _over(self, call: _Call, state: Any) -> None:  # noqa: ANN401
+        """Wait until gRPC says that the call is over, if it has not: one that is never asked about counts as open for ever."""
+        if call.watching is not None:
+            await call.watching
+        elif not (call.is_ended or task_is_cancelled()):  # cancelled by somebody else: the event loop ends
+            close = cygrpc.ReceiveCloseOnServerOperation(_NO_FLAGS)
+            with suppress(cygrpc.ExecuteBatchError):
+                await cygrpc.execute_batch(state, (close,), self._loop)
+
     async def _answer(self, call: _Call, state: Any, route: Route, service: Service) -> None:  # noqa: ANN401
         handler = service(route)
         request = None
@@ -117,7 +132,8 @@ class Acceptors:
         except StopIteration as done:
             answer = done.value
         else:
-            self._waiting.begin(call, state)
+            if not call.is_told:
+                self._waiting.begin(call, state)
             answer = await _Rest(answering, awaited)
             self._waiting.end(call)
         operations: tuple[Any, ...] = (
@@ -130,14 +146,6 @@ class Acceptors:
             operations = (*operations, cygrpc.ReceiveCloseOnServerOperation(_NO_FLAGS))
         await cygrpc.execute_batch(state, operations, self._loop)
 
-    async def _over(self, call: _Call, state: Any) -> None:  # noqa: ANN401
-        """Wait until gRPC says that the call is over, if it has not: one that is never asked about counts as open for ever."""
-        if call.watching is not None:
-            await call.watching
-        elif not call.is_ended:
-            close = cygrpc.ReceiveCloseOnServerOperation(_NO_FLAGS)
-            await cygrpc.execute_batch(state, (close,), self._loop)
-
 
 class _Call(getattr(cygrpc, "_ServicerContext", object)):  # type: ignore[misc]
     """What a method is told of its call, and what is known of it here; compared and hashed by identity."""
@@ -146,6 +154,8 @@ class _Call(getattr(cygrpc, "_ServicerContext", object)):  # type: ignore[misc]
     """Whom to cancel when the caller hangs up, while the call waits for something else than gRPC."""
     watching: asyncio.Task[None] | None = None
     """Is done when the call is over, however it ended; None as long as nobody watches."""
+    is_told = False
+    """Whether a status is or was under way."""
     is_ended = False
     """Whether gRPC was asked, along with sending the answer, to say when the call is over."""
 
@@ -153,7 +163,7 @@ class _Call(getattr(cygrpc, "_ServicerContext", object)):  # type: ignore[misc]
         self, code: grpc.StatusCode, details: str = "", trailing_metadata: tuple[tuple[str, str | bytes], ...] = ()
     ) -> None:
         """End the call with a status; raises. From here on it is not cancelled: gRPC reads what it sends where it lies."""
-        self.task = None
+        self.is_told, self.task = True, None
         await super().abort(code, details, trailing_metadata)
 
 

@@ -92,13 +92,13 @@ MUTANTS = [
         ("a caller who hangs up is waited for", "            call.task.cancel()", "            pass"),
         ("what is thrown into a method is lost", "self._coroutine.throw(error)", "self._coroutine.send(None)"),
         ("a call is watched twice over", "if call.watching is None:", "if True:"),
-        ("a call that was told a status is open for ever", "elif not call.is_ended:", "elif False:"),
-        ("what a call has raised keeps it", "former.__traceback__ = None", "pass"),
         (
-            "who is told a status is cancelled",
-            "        self.task = None\n        await super()",
-            "        await super()",
+            "a call that was told a status is open for ever",
+            "elif not (call.is_ended or task_is_cancelled()):",
+            "elif False:",
         ),
+        ("what a call has raised keeps it", "former.__traceback__ = None", "pass"),
+        ("who is told a status is cancelled", "self.is_told, self.task = True, None", "pass"),
         ("who met an error is told nothing", "await _fail(call)", "pass"),
         (
             "a call without a message is answered",
