@@ -2,6 +2,7 @@
 
 from functools import lru_cache
 
+from meterd._varints import varint
 from meterd.v1 import metering_pb2
 
 _VARINT, _LENGTH_DELIMITED = 0, 2
@@ -10,17 +11,7 @@ _REMEMBERED = 4_096
 
 def _tag(message: type, name: str, wire_type: int) -> str:
     number: int = message.DESCRIPTOR.fields_by_name[name].number  # type: ignore[attr-defined]
-    return _varint(number << 3 | wire_type)
-
-
-@lru_cache(_REMEMBERED)
-def _varint(number: int) -> str:
-    """Return a number >= 0 as protobuf writes it, a character a byte."""
-    characters = []
-    while number > 127:
-        characters.append(chr(number & 127 | 128))
-        number >>= 7
-    return "".join([*characters, chr(number)])
+    return varint(number << 3 | wire_type)
 
 
 _OPERATION = _tag(metering_pb2.Operation, "record_cost", _LENGTH_DELIMITED)
@@ -32,7 +23,7 @@ _SERVICE = _tag(metering_pb2.RecordCostRequest, "service", _LENGTH_DELIMITED)
 
 @lru_cache(_REMEMBERED)
 def _service(service: str) -> str:
-    return f"{_SERVICE}{_varint(len(service))}{service}" if service else ""
+    return f"{_SERVICE}{varint(len(service))}{service}" if service else ""
 
 
 def plain_cost(user_id: str, request_id: str, cost_microcents: int, service: str) -> bytes | None:
@@ -40,7 +31,7 @@ def plain_cost(user_id: str, request_id: str, cost_microcents: int, service: str
     if cost_microcents < 0 or not (user_id and user_id.isascii() and request_id.isascii() and service.isascii()):
         return None
     request = (
-        f"{_USER_ID}{_varint(len(user_id))}{user_id}{_REQUEST_ID}{_varint(len(request_id))}{request_id}"
-        f"{_COST}{_varint(cost_microcents)}{_service(service)}"
+        f"{_USER_ID}{varint(len(user_id))}{user_id}{_REQUEST_ID}{varint(len(request_id))}{request_id}"
+        f"{_COST}{varint(cost_microcents)}{_service(service)}"
     )
-    return f"{_OPERATION}{_varint(len(request))}{request}".encode("latin-1")
+    return f"{_OPERATION}{varint(len(request))}{request}".encode("latin-1")

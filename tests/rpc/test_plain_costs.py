@@ -8,6 +8,7 @@ from google.protobuf.message import DecodeError
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from meterd._varints import varint
 from meterd.v1 import account_pb2, metering_pb2
 from meterd_server.model import Account
 from meterd_server.pricing import RateBook, RateCard, Tier
@@ -16,7 +17,7 @@ from meterd_server.rpc.decode import operations_decoder
 from meterd_server.rpc.plain_answers import is_plain, recorded_all, recorded_each
 from meterd_server.rpc.plain_costs import METERS_MAX, CostReader
 from meterd_server.rpc.status import RequestError
-from meterd_server.rpc.varints import number_of, varint, varints
+from meterd_server.rpc.varints import number_of, varints
 from meterd_server.rules import decide_batch
 from rules.commands import decided
 

@@ -11,9 +11,10 @@ from itertools import repeat
 from operator import neg
 from typing import TYPE_CHECKING, TypeGuard
 
+from meterd._varints import VARINTS, varint
 from meterd_server.model import Applied
 from meterd_server.rpc.plain_costs import USAGE_TAG
-from meterd_server.rpc.varints import VARINTS, varint, varints
+from meterd_server.rpc.varints import varints
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

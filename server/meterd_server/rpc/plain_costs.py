@@ -14,10 +14,11 @@ from functools import lru_cache
 from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple, cast
 
+from meterd._varints import VARINTS, varint
 from meterd_server.model import OPERATION_MICROCENTS_MAX, CostColumns, PricedColumns, usage_pieces, usage_texts
 from meterd_server.model.flat import made
 from meterd_server.pricing import OPERATION_PICOCENTS_MAX
-from meterd_server.rpc.varints import VARINTS, number_of, varint
+from meterd_server.rpc.varints import number_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
