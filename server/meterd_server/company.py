@@ -49,7 +49,7 @@ class Company:
         if now >= self._wait_for_all_after_seconds:
             self._wait_for_all_after_seconds = now + PROBE_SECONDS
             return math.inf
-        return max(self._last_callers, default=math.inf)
+        return max(self._last_callers)  # whoever expects company has learned of some
 
     def learn_from(self, callers: int, *, others_wait: bool) -> None:
         """Decide what to expect, from how many were served together and whether there are others behind them or before."""

@@ -196,9 +196,8 @@ async def _nothing_kept():
 @pytest.mark.parametrize("ends", ["answered", "aborted", "failed"])
 async def test_what_is_over(serve, caplog, ends):
     """However a method ends its calls, gRPC counts them as over, and nothing of them is kept."""
-    caplog.set_level(
-        logging.CRITICAL, acceptors.__name__
-    )  # pytest keeps records, and so what an exception has passed through
+    # pytest keeps what is logged, and so what an exception has passed through.
+    caplog.set_level(logging.CRITICAL, acceptors.__name__)
     codes = {
         "answered": grpc.StatusCode.OK,
         "aborted": grpc.StatusCode.FAILED_PRECONDITION,
