@@ -7,11 +7,10 @@ import pytest
 
 from meterd_server.errors import StoreUnavailable
 from meterd_server.store.sqlite import SqliteStore, engine
+from meterd_server.store.sqlite.slowness import PAUSE_SECONDS_MAX
 from rules.commands import cost, funding
 from store.faults import Disk
 from store.model import entries_of
-
-HOUR = 3600
 
 
 @pytest.fixture
@@ -20,10 +19,25 @@ def disk():
     return Disk()
 
 
+class _Clock:
+    """The store's clock, which stands still unless it is moved: however busy this machine is, nothing takes long by it."""
+
+    seconds = 1000.0
+
+    def __call__(self):
+        return self.seconds
+
+
 @pytest.fixture
-async def store(tmp_path, disk):
-    """Return an open, empty store on the disk, which is never too slow for it, however busy this machine is."""
-    store = SqliteStore(tmp_path / "meterd.sqlite3", connect=disk.connect, at_once_seconds_max=HOUR)
+def clock():
+    """Return the store's clock."""
+    return _Clock()
+
+
+@pytest.fixture
+async def store(tmp_path, disk, clock):
+    """Return an open, empty store on the disk."""
+    store = SqliteStore(tmp_path / "meterd.sqlite3", connect=disk.connect, clock=clock)
     await store.open()
     yield store
     disk.heal()
@@ -31,23 +45,22 @@ async def store(tmp_path, disk):
 
 
 class _Slowed:
-    """What takes two hours at each call, by a clock that only this moves; and on which threads it was called."""
+    """What takes a minute at each call; and on which threads it was called."""
 
-    def __init__(self, step):
+    def __init__(self, step, clock):
         self._step = step
-        self.seconds = 1000.0
+        self._clock = clock
         self.threads = []
 
     def __call__(self, *args):
-        self.seconds += 2 * HOUR
+        self._clock.seconds += 60
         self.threads.append(threading.get_ident())
         return self._step(*args)
 
 
-def _slowed(store, name, monkeypatch):
+def _slowed(store, name, clock, monkeypatch):
     """Slow a step of the store's writer down."""
-    slowed = _Slowed(getattr(store._writer, name))
-    monkeypatch.setattr(engine.time, "monotonic", lambda: slowed.seconds)
+    slowed = _Slowed(getattr(store._writer, name), clock)
     monkeypatch.setattr(store._writer, name, slowed)
     return slowed
 
@@ -101,26 +114,26 @@ async def test_nothing_at_once_while_the_thread_is_at_work(store):
     assert 2 == (await store.account("alice")).version
 
 
-async def test_a_slow_disk_is_left_to_the_thread(store, monkeypatch):
+async def test_a_slow_disk_is_left_to_the_thread(store, clock, monkeypatch):
     """After a commit that took long the next ones are declined for a while, and then tried again."""
-    slowed = _slowed(store, "commit", monkeypatch)
+    _slowed(store, "commit", clock, monkeypatch)
     assert store.commit_at_once([cost("alice", 1)], 1) is not None
     assert store.commit_at_once([cost("alice", 1)], 2) is None
-    slowed.seconds += 2 * engine._SLOW_PAUSE_SECONDS
+    clock.seconds += PAUSE_SECONDS_MAX
     assert store.commit_at_once([cost("alice", 1)], 3) is not None
 
 
-async def test_a_slow_decision_is_left_to_the_thread(store, monkeypatch):
+async def test_a_slow_decision_is_left_to_the_thread(store, clock, monkeypatch):
     """When deciding takes long, as when accounts have to be read from a slow disk, the thread decides as well for a while."""
-    slowed = _slowed(store, "prepare", monkeypatch)
+    slowed = _slowed(store, "prepare", clock, monkeypatch)
     for now_us in (1, 2):
         await store.commit([cost("alice", 1)], now_us)
     assert [True, False] == [thread == threading.get_ident() for thread in slowed.threads]
 
 
-async def test_a_slow_disk_that_fails_is_left_to_the_thread(store, disk, monkeypatch):
+async def test_a_slow_disk_that_fails_is_left_to_the_thread(store, disk, clock, monkeypatch):
     """A commit that took long before it failed was slow as well, when the store is open again."""
-    _slowed(store, "commit", monkeypatch)
+    _slowed(store, "commit", clock, monkeypatch)
     disk.fail_at(0, broken_for_good=True)
     with pytest.raises(StoreUnavailable):
         store.commit_at_once([cost("alice", 1)], 1)

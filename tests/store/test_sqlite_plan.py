@@ -1,11 +1,18 @@
-"""Costs in columns are planned as the same costs are one by one."""
+"""Costs in columns, and a cost by itself, are planned as the same costs are in a batch of anything."""
 
 import pytest
 from hypothesis import given
 
 from meterd_server.model import Account
-from meterd_server.rules import decide_batch, decide_costs
-from meterd_server.store.sqlite.plan import MARK_EVERY_VERSIONS, NO_ACCOUNT_ID, NextIds, plan_costs, plan_entries
+from meterd_server.rules import decide_batch, decide_cost, decide_costs
+from meterd_server.store.sqlite.plan import (
+    MARK_EVERY_VERSIONS,
+    NO_ACCOUNT_ID,
+    NextIds,
+    plan_cost,
+    plan_costs,
+    plan_entries,
+)
 from meterd_server.store.sqlite.rows import Held
 from rules.commands import cost, distinct, in_columns, plain_costs, plain_usages
 
@@ -49,3 +56,24 @@ def test_many_are_planned_alike(count, users):
     one_by_one, in_one = _both([cost(f"user-{number % users}", 1, f"r{number}") for number in range(count)], {})
     assert _written(one_by_one) == _written(in_one)
     assert (min(users, count), count) == (in_one.new_users_count, in_one.entries_count)
+
+
+@pytest.mark.parametrize("said", [{}, {"service": "chat"}, {"labels": (("team", "blue"),)}, {"reject_overdraft": True}])
+def test_one_by_itself_is_planned_alike(said):
+    """The same statement with the same values, and the same account after it."""
+    command = cost("bob", 1, **said)
+    decision = decide_batch({"bob": ACCOUNTS["bob"].account}, {}, [command], NOW)
+    applied = decide_cost(ACCOUNTS["bob"].account, command, NOW)
+    in_batch = plan_entries(decision, ACCOUNTS, NEXT)
+    assert (decision.outcomes, in_batch) == ([applied], plan_cost(applied, ACCOUNTS["bob"], NEXT.entry_id))
+
+
+def test_what_is_marked_is_planned_otherwise():
+    """An entry where a listing may begin takes more than its row, and no other does."""
+    account = Account("alice", MARK_EVERY_VERSIONS - 3, 10, 3)
+    planned = []
+    for _ in range(4):
+        applied = decide_cost(account, cost("alice", 1), NOW)
+        planned.append(plan_cost(applied, Held(7, 600, account), NEXT.entry_id) is not None)
+        account = applied.account
+    assert [True, True, False, True] == planned

@@ -7,7 +7,7 @@ store loads accounts and what `needs` says, calls it, and writes what comes out 
 from meterd_server.rules.accounts import apply
 from meterd_server.rules.batch import BatchDecision, decide, decide_batch, replay
 from meterd_server.rules.cost_columns import CostDecision, decide_costs
-from meterd_server.rules.costs import decide_check
+from meterd_server.rules.costs import decide_check, decide_cost
 from meterd_server.rules.facts import (
     NO_FACTS,
     EntryKey,
@@ -39,6 +39,7 @@ __all__ = [
     "decide",
     "decide_batch",
     "decide_check",
+    "decide_cost",
     "decide_costs",
     "expiry_request_id",
     "fingerprint",

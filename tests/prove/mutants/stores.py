@@ -35,6 +35,7 @@ MUTANTS = [
             "        self._execute(statements)\n",
             "        self._accounts.put_ahead(plan.after, plan.first_entry_id)\n        self._execute(statements)\n",
         ),
+        ("a cost by itself draws from no grant", " or held.account.more:", ":"),
         ("a refused retry is not looked up", "if rejected and self._find(held, rejected):", "if False:"),
         ("a collision is not decided anew", "recorded = self._find(held, commands)", "recorded = {}"),
         (
@@ -42,7 +43,7 @@ MUTANTS = [
             "if version > known.account.version:",
             "if version >= known.account.version:",
         ),
-        ("some entries are not applied when the file is opened", "(replay_after,)))", "(replay_after + 1,)))"),
+        ("some entries are not applied when the file is opened", "(replay_after,)),", "(replay_after + 1,)),"),
         ("rows never catch up", "since < CATCH_UP_EVERY_ENTRIES:", "True:"),
         ("each commit has rows catch up", "since < CATCH_UP_EVERY_ENTRIES:", "False:"),
         (
@@ -71,6 +72,12 @@ MUTANTS = [
             "account_ids * count",
         ),
         ("new users have one account", "account_id or next(new_ids) for", "account_id or next_ids.account_id for"),
+        (
+            "a cost by itself loses its chain",
+            "entry_row(entry_id, account_id, last_entry_id, entry)",
+            "entry_row(entry_id, account_id, 0, entry)",
+        ),
+        ("costs by themselves are never marked", "if entry.version % MARK_EVERY_VERSIONS == 0:", "if False:"),
         ("what follows from entries is not written", "if after := consequences(decision.entries):", "if False:"),
     ),
     *planted(
@@ -108,7 +115,7 @@ MUTANTS = [
         ("two daemons may have the file", "self._lock.acquire()", "pass"),
         (
             "a commit goes beside one that is under way",
-            "connection.idle\n            and len(commands)",
+            "connection.idle and len(commands)",
             "len(commands)",
         ),
         (
@@ -116,12 +123,18 @@ MUTANTS = [
             "await connection.run(lambda _: writer.carry_out(prepared))",
             "writer.carry_out(prepared)",
         ),
-        ("a slow disk holds the event loop up time and again", "and time.monotonic() >= self._slow_until_seconds", ""),
+        ("a slow disk holds the event loop up time and again", "and not self._slowness.lasts()", ""),
         (
             "a slow disk that fails at last is forgotten",
-            "            return step(commands, now_us)\n        finally:\n",
-            "            outcome = step(commands, now_us)\n        finally:\n            pass\n        if True:\n",
+            "try:\n            return step(commands, now_us)\n        finally:\n            self._slowness.note(began_seconds)\n",
+            "outcome = step(commands, now_us)\n        self._slowness.note(began_seconds)\n        return outcome\n",
         ),
+    ),
+    *planted(
+        "store/sqlite/slowness.py",
+        ("tests/store/test_sqlite_slowness.py",),
+        ("a slow disk is tried as often as a quick one", "2 * self._pause_seconds if is_again else 0.0", "0.0"),
+        ("one hold-up in a while is a slow disk", "if is_again else", "if True else"),
     ),
     *planted(
         "store/sqlite/consequences.py",

@@ -26,6 +26,7 @@ from meterd_server.store.sqlite.logs import make_durable
 from meterd_server.store.sqlite.moving import list_users
 from meterd_server.store.sqlite.rates import add_cards, count_cards, read_cards
 from meterd_server.store.sqlite.schema import migrate
+from meterd_server.store.sqlite.slowness import Slowness
 from meterd_server.store.sqlite.writer import Writer
 
 if TYPE_CHECKING:
@@ -45,9 +46,7 @@ AT_ONCE_OPERATIONS_MAX = 256
 """The largest batch that is decided, or decided and written, on the event loop's own thread: about two milliseconds."""
 
 AT_ONCE_SECONDS_MAX = 0.01
-"""What took longer there met a slow disk, or a checkpoint: the next commits, for a while, leave the event loop free."""
-
-_SLOW_PAUSE_SECONDS = 0.5
+"""What took longer there met a slow disk, or a checkpoint: the next commits leave the event loop free for a while (`Slowness`)."""
 
 CHECKPOINT_PAGES = 1000
 """About how many pages the write-ahead log takes in before it is copied into the file, on the connection's thread: within a commit,
@@ -83,17 +82,17 @@ class SqliteStore:
         at_once_operations_max: int = AT_ONCE_OPERATIONS_MAX,
         at_once_seconds_max: float = AT_ONCE_SECONDS_MAX,
         connect: Callable[..., sqlite3.Connection] = sqlite3.connect,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._place = str(path)
         self._accounts_max = accounts_max
         self._at_once_operations_max = at_once_operations_max
-        self._at_once_seconds_max = at_once_seconds_max
+        self._slowness = Slowness(at_once_seconds_max, clock)
         self._connect = connect
         self._lock = None if self._place == MEMORY else LockFile(Path(path))
         self._connection: Connection | None = None
         self._reader: Connection | None = None
         self._writer: Writer | None = None
-        self._slow_until_seconds = 0.0
         self._pages = 0
         self._checkpoint: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
@@ -169,23 +168,17 @@ class SqliteStore:
 
     def _is_quick(self, connection: Connection, commands: Sequence[Command]) -> bool:
         """Whether the event loop's own thread may use the connection, and is likely to be done soon."""
-        return (
-            connection.idle
-            and len(commands) <= self._at_once_operations_max
-            and time.monotonic() >= self._slow_until_seconds
-        )
+        return connection.idle and len(commands) <= self._at_once_operations_max and not self._slowness.lasts()
 
     def _on_the_loop(
         self, step: Callable[[Sequence[Command], int], _T], commands: Sequence[Command], now_us: int
     ) -> _T:
         """Hold the event loop up; when that took too long, whatever came of it, nothing is quick for a while."""
-        began_seconds = time.monotonic()
+        began_seconds = self._slowness.clock()
         try:
             return step(commands, now_us)
         finally:
-            ended_seconds = time.monotonic()
-            if ended_seconds - began_seconds > self._at_once_seconds_max:
-                self._slow_until_seconds = ended_seconds + _SLOW_PAUSE_SECONDS
+            self._slowness.note(began_seconds)
 
     def _count_pages(self, operations: int) -> None:
         """Have the log copied into the file when it has taken in enough."""

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, NamedTuple
 from meterd_server.model.flat import made
 from meterd_server.store.consequences import consequences
 from meterd_server.store.sqlite.consequences import statements_for
-from meterd_server.store.sqlite.rows import ENTRY_COLUMNS, Held, alike, cost_rows, entry_row
-from meterd_server.store.sqlite.statements import insert, insert_each
+from meterd_server.store.sqlite.rows import ENTRY_COLUMNS, Held, alike, cost_rows, entry_row, leading
+from meterd_server.store.sqlite.statements import insert, insert_each, insert_one
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from meterd_server.model import CostUsers
+    from meterd_server.model import Applied, CostUsers
     from meterd_server.rules import BatchDecision, CostDecision
     from meterd_server.store.sqlite.statements import Statement
 
@@ -76,6 +76,17 @@ def plan_entries(decision: BatchDecision, held: Mapping[str, Held], next_ids: Ne
         statements += statements_for(after, lambda user_id: places[user_id][0])
     accounts_after = {user_id: Held(*places[user_id], account) for user_id, account in decision.accounts.items()}
     return Plan(statements, first_entry_id, len(rows), len(new_user_ids), accounts_after)
+
+
+def plan_cost(applied: Applied, held: Held, entry_id: int) -> Plan | None:
+    """As `plan_entries`, for the entry of a cost that draws from no grant; None if more than its row is to be written."""
+    entry, account, _ = applied
+    if entry.version % MARK_EVERY_VERSIONS == 0:
+        return None
+    account_id, last_entry_id, _ = held
+    row = entry_row(entry_id, account_id, last_entry_id, entry)
+    after = {entry.user_id: made(Held, (account_id, entry_id, account))}
+    return Plan([insert_one("INSERT", "entry", leading(ENTRY_COLUMNS, len(row)), row)], entry_id, 1, 0, after)
 
 
 def plan_costs(decision: CostDecision, users: CostUsers, held: Sequence[Held], next_ids: NextIds) -> Plan:

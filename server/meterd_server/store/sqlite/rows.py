@@ -139,21 +139,22 @@ def cost_rows(
     ]
     if costs.priced:
         columns.append(costs.priced.usage_texts)
-    return _first(ENTRY_COLUMNS, len(columns)), zip(*columns)  # noqa: B905 -- some of them may go on for ever
+    return leading(ENTRY_COLUMNS, len(columns)), zip(*columns)  # noqa: B905 -- some of them may go on for ever
 
 
 def alike(columns: str, rows: Sequence[tuple[Any, ...]]) -> tuple[str, Sequence[tuple[Any, ...]]]:
     """Rows of `entry_row` or `account_row` for one statement: which of the columns, and the rows with a value for each."""
     lengths = {*map(len, rows)}
     length = max(lengths)
-    names = _first(columns, length)
+    names = leading(columns, length)
     if len(lengths) == 1:
         return names, rows
     return names, [row if len(row) == length else (*row, *(None,) * (length - len(row))) for row in rows]
 
 
 @cache
-def _first(columns: str, count: int) -> str:
+def leading(columns: str, count: int) -> str:
+    """The names of the first so many columns."""
     return ",".join(columns.split(",")[:count])
 
 

@@ -24,11 +24,16 @@ def insert_each(verb: str, table: str, columns: str, rows: Iterable[tuple[Any, .
     """As `insert`, for so many rows that need not be there yet: a row of columns is made for as long as it is looked at."""
     if count == 1:
         (row,) = rows
-        return [(_insert_statement(verb, table, columns, 1), row)]
+        return [insert_one(verb, table, columns, row)]
     values = chain.from_iterable(rows)
     width = columns.count(",") + 1
     sizes = [min(_ROWS_A_STATEMENT_MAX, count - first) for first in range(0, count, _ROWS_A_STATEMENT_MAX)]
     return [(_insert_statement(verb, table, columns, size), [*islice(values, size * width)]) for size in sizes]
+
+
+def insert_one(verb: str, table: str, columns: str, row: tuple[Any, ...]) -> Statement:
+    """As `insert`, for one row."""
+    return _insert_statement(verb, table, columns, 1), row
 
 
 @cache
