@@ -10,7 +10,7 @@ import pytest
 from grpc._cython import cygrpc
 
 from meterd_server.rpc import acceptors
-from meterd_server.rpc.acceptors import CALLS_AT_ONCE, Acceptors, Route, are_possible
+from meterd_server.rpc.acceptors import ASKED_MIN, Acceptors, Route, are_possible
 from meterd_server.rpc.admission import ServerCounts
 
 METHOD = "/test.Test/Ask"
@@ -35,6 +35,8 @@ class Service(grpc.GenericRpcHandler):
         self._refuses = refuses
         self.taken = self.handed_over = 0
         self.takes = asyncio.Event()
+        self.server = None
+        """The server, once it serves."""
 
     def service(self, handler_call_details):
         if self._answer is None:
@@ -58,7 +60,7 @@ def serve():
         complaints = []
         asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
         service = Service(answer, **options)
-        server = grpc.aio.server(handlers=[service], options=[("grpc.enable_channelz", 1)])
+        service.server = server = grpc.aio.server(handlers=[service], options=[("grpc.enable_channelz", 1)])
         taking = Acceptors(server, {METHOD: service})
         port = server.add_insecure_port("127.0.0.1:0")
         await server.start()
@@ -92,9 +94,9 @@ def test_the_parts_are_there():
 async def test_calls_are_taken(serve):
     """Nearly all calls are taken: gRPC's own turn comes once in so many."""
     async with serve(_echo) as (service, _, ask):
-        answers = [await ask(number, timeout=TIMEOUT_SECONDS) for number in range(2 * (CALLS_AT_ONCE + 1))]
-    assert [*range(2 * (CALLS_AT_ONCE + 1))] == answers
-    assert (2 * CALLS_AT_ONCE, 2) == (service.taken, service.handed_over)
+        answers = [await ask(number, timeout=TIMEOUT_SECONDS) for number in range(2 * (ASKED_MIN + 1))]
+    assert [*range(2 * (ASKED_MIN + 1))] == answers
+    assert (2 * ASKED_MIN, 2) == (service.taken, service.handed_over)
 
 
 async def test_many_at_once(serve):
@@ -120,7 +122,7 @@ async def test_aborted(serve, waits):
         await context.abort(grpc.StatusCode.FAILED_PRECONDITION, "no", (("reason", "none"),))
 
     async with serve(answer) as (_, _, ask):
-        for _ in range(2 * CALLS_AT_ONCE):
+        for _ in range(2 * ASKED_MIN):
             assert (grpc.StatusCode.FAILED_PRECONDITION, "no") == await _status_of(ask(0, timeout=TIMEOUT_SECONDS))
 
 
@@ -175,8 +177,8 @@ async def test_an_answer_that_takes_long(serve, monkeypatch):
         return request
 
     async with serve(answer) as (_, _, ask):
-        asked = [ask(number, timeout=TIMEOUT_SECONDS) for number in range(2 * CALLS_AT_ONCE)]
-        assert [*range(2 * CALLS_AT_ONCE)] == await asyncio.gather(*asked)
+        asked = [ask(number, timeout=TIMEOUT_SECONDS) for number in range(2 * ASKED_MIN)]
+        assert [*range(2 * ASKED_MIN)] == await asyncio.gather(*asked)
 
 
 @asynccontextmanager
@@ -212,7 +214,7 @@ async def test_what_is_over(serve, caplog, ends):
         return request
 
     async with serve(answer) as (_, _, ask), _nothing_kept():
-        for _ in range(2 * CALLS_AT_ONCE):
+        for _ in range(2 * ASKED_MIN):
             assert codes[ends] == await ask(0, timeout=TIMEOUT_SECONDS).code()
 
 
@@ -226,7 +228,7 @@ async def test_who_hung_up_is_over(serve, is_early):
         await asyncio.Event().wait()
 
     async with serve(answer) as (_, channel, ask), _nothing_kept():
-        for _ in range(2 * CALLS_AT_ONCE):
+        for _ in range(2 * ASKED_MIN):
             if is_early:
                 asked = channel.stream_unary(METHOD, _write, _read)()
                 await asked.wait_for_connection()
@@ -249,7 +251,7 @@ async def test_who_hung_up_and_is_refused_is_over(serve):
             raise asyncio.CancelledError from None
 
     async with serve(refuse, refuses=True) as (_, _, ask), _nothing_kept():
-        for _ in range(2 * CALLS_AT_ONCE):
+        for _ in range(2 * ASKED_MIN):
             asked = ask(0, timeout=TIMEOUT_SECONDS)
             await asyncio.wait_for(begun.get(), TIMEOUT_SECONDS)
             asked.cancel()
@@ -263,7 +265,7 @@ def _kept():
 async def test_a_service_that_fails(serve):
     """A service that raises fails the call, and those after it are taken."""
     async with serve(None) as (_, _, ask):
-        for _ in range(2 * CALLS_AT_ONCE):
+        for _ in range(2 * ASKED_MIN):
             assert grpc.StatusCode.UNKNOWN == await ask(0, timeout=TIMEOUT_SECONDS).code()
 
 
@@ -325,12 +327,78 @@ async def test_what_a_method_catches(serve, wait):
             assert 7 == await ask(7, timeout=TIMEOUT_SECONDS)
 
 
+def _tasks():
+    """How many tasks take calls, or answer them."""
+    return sum(each.get_name().startswith("accept ") for each in asyncio.all_tasks())
+
+
+async def test_tasks_are_used_again(serve):
+    """Calls one after the other need no more tasks than those that ask for calls, and one that answers."""
+    async with serve(_echo) as (_, _, ask):
+        for number in range(5 * ASKED_MIN):
+            await ask(number, timeout=TIMEOUT_SECONDS)
+        assert ASKED_MIN <= _tasks() <= ASKED_MIN + 1
+
+
+@pytest.mark.parametrize("hang_up", [False, True])
+async def test_tasks_after_a_crowd(serve, monkeypatch, hang_up):
+    """However many calls waited together, and however they ended, enough tasks ask for calls after it, none that was cancelled."""
+    monkeypatch.setattr(acceptors, "ASKED_MAX", 2 * ASKED_MIN)
+    monkeypatch.setattr(acceptors, "WATCH_SECONDS", 0.001)
+    crowd, waiting, go_on = 5 * ASKED_MIN, asyncio.Semaphore(0), asyncio.Event()
+    cancelled_before = []
+
+    async def answer(request, _context):
+        cancelled_before.append(asyncio.current_task().cancelling())
+        waiting.release()
+        await go_on.wait()
+        return request
+
+    async with serve(answer) as (_, _, ask):
+        for _ in range(2):
+            asked = [ask(number, timeout=TIMEOUT_SECONDS) for number in range(crowd)]
+            for _ in asked:
+                await asyncio.wait_for(waiting.acquire(), TIMEOUT_SECONDS)
+            if hang_up:
+                assert all(each.cancel() for each in asked)
+            else:
+                go_on.set()
+            await asyncio.gather(*asked, return_exceptions=True)
+            async with asyncio.timeout(TIMEOUT_SECONDS):
+                while not ASKED_MIN <= _tasks() <= 2 * ASKED_MIN:  # noqa: ASYNC110 -- nobody is told
+                    await asyncio.sleep(0.001)
+        go_on.set()
+        assert 7 == await ask(7, timeout=TIMEOUT_SECONDS)
+    assert not any(cancelled_before)
+
+
+async def test_who_is_late(serve, monkeypatch):
+    """A method that is done only after the server has stopped does no harm: nothing is asked of a server that is gone."""
+    monkeypatch.setattr(acceptors, "WATCH_SECONDS", TIMEOUT_SECONDS)
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def answer(request, _context):
+        if request == WAIT:
+            begun.set()
+            await go_on.wait()
+        return request
+
+    async with serve(answer) as (service, _, ask):
+        await ask(0, timeout=TIMEOUT_SECONDS)
+        asked = ask(WAIT, timeout=TIMEOUT_SECONDS)
+        await asyncio.wait_for(begun.wait(), TIMEOUT_SECONDS)
+        await service.server.stop(None)
+        go_on.set()
+        assert grpc.StatusCode.OK != await asked.code()
+    assert 1 == service.taken
+
+
 async def test_nothing_stays(serve):
     """When the server has stopped, no task of its is left."""
     before = asyncio.all_tasks()
     async with serve(_echo) as (_, _, ask):
         await ask(0, timeout=TIMEOUT_SECONDS)
-        assert len(asyncio.all_tasks() - before) > CALLS_AT_ONCE
+        assert len(asyncio.all_tasks() - before) > ASKED_MIN
     assert {each.get_name() for each in asyncio.all_tasks() - before} == set()
 
 

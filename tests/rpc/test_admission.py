@@ -95,8 +95,13 @@ def test_calls_that_grpc_ended_by_itself_are_not_under_way(admission, counts, cl
 
 def test_streams_that_stand_open_are_no_work(admission, counts):
     """However many sessions and watchers there are, calls beside them are carried out."""
-    counts.open = admission.standing_calls = 2 * CALLS_UNDER_WAY_MAX
+    counts.open = 2 * CALLS_UNDER_WAY_MAX
+    for _ in range(counts.open):
+        admission.begin()
     assert 0 == _turned_away(admission, 2 * CALLS_A_LOOK)
+    for _ in range(counts.open):
+        admission.end()
+    assert _turned_away(admission, 2 * CALLS_A_LOOK)
 
 
 def test_those_turned_away_come_back_one_by_one(admission, clock):

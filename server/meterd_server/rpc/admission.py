@@ -79,8 +79,15 @@ class Admission:
         self._next_return = 0.0
         self._overloaded_since = self._overloaded_until = -math.inf
         self._leaving: asyncio.Event | None = None
-        self.standing_calls = 0
-        """Calls that stay open and are not work by themselves: streams."""
+        self._standing_calls = 0
+
+    def begin(self) -> None:
+        """Be told of a call that stays open, and is no work by itself: a stream."""
+        self._standing_calls += 1
+
+    def end(self) -> None:
+        """Be told that it is over."""
+        self._standing_calls -= 1
 
     def turns_away(self) -> bool:
         """Whether the call that has come now is one too many."""
@@ -98,12 +105,12 @@ class Admission:
         """How many calls are under way."""
         calls = self._counts.calls()
         if (
-            calls - self._ended_by_grpc - self.standing_calls > CALLS_UNDER_WAY_MAX
+            calls - self._ended_by_grpc - self._standing_calls > CALLS_UNDER_WAY_MAX
             and self._clock() >= self._compare_after
         ):
             self._ended_by_grpc = calls - self._counts.streams()
             self._compare_after = self._clock() + COMPARE_SECONDS
-        return calls - self._ended_by_grpc - self.standing_calls
+        return calls - self._ended_by_grpc - self._standing_calls
 
     def retry_seconds(self) -> float:
         """When the next one who is turned away is to come again, in tenths of a second."""

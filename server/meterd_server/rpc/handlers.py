@@ -69,6 +69,16 @@ class Context(Protocol):
         """End the call with a status; raises."""
 
 
+class Counter(Protocol):
+    """Who counts calls of one kind that are under way."""
+
+    def begin(self) -> None:
+        """Count a call that has begun."""
+
+    def end(self) -> None:
+        """Count it no more."""
+
+
 def no_log(_method: str, _user: str, _code: str, _duration_seconds: float) -> None:
     """A `LogCall` that says nothing."""
 
@@ -79,9 +89,9 @@ class Limits(NamedTuple):
     untaken: Untaken
     """Where answers that may be large are counted."""
     admission: Admission
-    """Who decides which unary calls are turned away before anything of them is read."""
+    """Who decides which unary calls are turned away before anything of them is read, and is told of those that stay open."""
     poller: Poller
-    """Who is told of unary calls that begin and end."""
+    """Who is told of unary calls: those that wait for their answers are work."""
     leftovers: Leftovers
     """Who frees what gRPC leaves behind of each call."""
 
@@ -137,17 +147,17 @@ def _handler(method: MethodDescriptor, call: Method, limits: Limits, log_call: L
     decode, serialize = _way_of(method)
     untaken, admission, poller, *_ = limits
     if method.client_streaming:
-        behavior = _behavior(name, partial(_staying_open, admission, partial(_converse, call)), log_call)
+        behavior = _behavior(name, partial(_converse, call), admission, log_call)
         return grpc.stream_stream_rpc_method_handler(behavior, decode, serialize)
     if method.server_streaming:
-        behavior = _behavior(name, partial(_staying_open, admission, partial(_go_on_answering, call)), log_call)
+        behavior = _behavior(name, partial(_go_on_answering, call), admission, log_call)
         return grpc.unary_stream_rpc_method_handler(behavior, decode, serialize)
     if size := LARGE.get(method.name):
-        behavior = _behavior(name, partial(_under_way, poller, partial(_answer_much, untaken, size, call)), log_call)
+        behavior = _behavior(name, partial(_answer_much, untaken, size, call), poller, log_call)
         behavior = _reading_if_there_is_room(behavior, decode, untaken)
         return grpc.unary_unary_rpc_method_handler(behavior, None, serialize)
     return grpc.unary_unary_rpc_method_handler(
-        _behavior(name, partial(_under_way, poller, partial(_answer, call)), log_call), decode, serialize
+        _behavior(name, partial(_answer, call), poller, log_call), decode, serialize
     )
 
 
@@ -185,10 +195,11 @@ def _reading_if_there_is_room(behavior: Behavior, decode: Callable[[bytes], Any]
     return handle
 
 
-def _behavior(name: str, answer: Behavior, log_call: LogCall) -> Behavior:
+def _behavior(name: str, answer: Behavior, counter: Counter, log_call: LogCall) -> Behavior:
     async def handle(request: Any, context: StreamContext) -> Message | None:  # noqa: ANN401 -- or what stands in for it
         started = time.perf_counter()
         code = "OK"
+        counter.begin()
         try:
             return await answer(request, context)
         except CallerGone:
@@ -199,6 +210,7 @@ def _behavior(name: str, answer: Behavior, log_call: LogCall) -> Behavior:
             if status is None:
                 raise
         finally:
+            counter.end()
             # After the answer, which leaves before the event loop goes on.
             passed_seconds = time.perf_counter() - started
             loop = asyncio.get_running_loop()
@@ -207,24 +219,6 @@ def _behavior(name: str, answer: Behavior, log_call: LogCall) -> Behavior:
         return None
 
     return handle
-
-
-async def _staying_open(admission: Admission, answer: Behavior, request: Any, context: StreamContext) -> None:  # noqa: ANN401
-    """Streams are not work by themselves: they are not counted among what is."""
-    admission.standing_calls += 1
-    try:
-        await answer(request, context)
-    finally:
-        admission.standing_calls -= 1
-
-
-async def _under_way(poller: Poller, answer: Behavior, request: Any, context: StreamContext) -> Message | None:  # noqa: ANN401
-    """Calls that wait for their answers are work: they are counted."""
-    poller.begin()
-    try:
-        return await answer(request, context)
-    finally:
-        poller.end()
 
 
 def _answer(call: Method, request: Message | Undecodable, _: StreamContext) -> Awaitable[Message]:

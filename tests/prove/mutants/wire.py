@@ -87,7 +87,14 @@ MUTANTS = [
     *planted(
         "rpc/acceptors.py",
         ("tests/rpc/test_acceptors.py",),
-        ("calls are not taken", "for _ in range(CALLS_AT_ONCE):", "for _ in ():"),
+        ("calls are not taken", "for _ in range(ASKED_MIN):", "for _ in ():"),
+        ("nobody takes calls in the place of who answers", "if method.asked < ASKED_MIN:", "if False:"),
+        ("a crowd's tasks stay for ever", "method.asked < ASKED_MAX", "True"),
+        (
+            "who was cancelled takes the next call",
+            " and not task_is_cancelled():\n            method",
+            ":\n            method",
+        ),
         ("a call is read that is refused", "if not handler.request_streaming:", "if True:"),
         ("a caller who hangs up is waited for", "            call.task.cancel()", "            pass"),
         ("what is thrown into a method is lost", "self._coroutine.throw(error)", "self._coroutine.send(None)"),
