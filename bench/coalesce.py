@@ -1,7 +1,8 @@
 """`python -m bench.coalesce`: 256 tasks recording costs, through the plain generated stub and through the coalescing client.
 
-The daemon has the first processor that this process may use, the clients the second; they take turns. Nothing but loopback is
-spoken to.
+The plain stub has its turn on an empty gRPC server, too: on the daemon itself, whatever makes single calls faster makes what
+coalescing gains look smaller. The servers have the first processor that this process may use, the clients the second; they take
+turns. Nothing but loopback is spoken to.
 """
 
 from __future__ import annotations
@@ -12,31 +13,43 @@ import tempfile
 from pathlib import Path
 
 from bench.figures import Ratio, Report, Row, machine
-from bench.scenarios import Plan
-from bench.servers import Measured, measure_with, meterd
+from bench.scenarios import Plan, ratios
+from bench.servers import Measured, echo, measure_with, meterd
 
 TASKS = 256
 
 
 def coalescing(plan: Plan, report: Report, tasks: int = TASKS) -> None:
-    """One client for many tasks, beside the plain stub."""
-    rounds: dict[str, list[Measured]] = {"plain": [], "coalescing": []}
-    with meterd((plan.server_processor,), plan.folder / "coalescing.sqlite3") as daemon:
+    """One client for many tasks, beside the plain stub, on the daemon and on an empty server."""
+    core = (plan.server_processor,)
+    ours, plain, empty = "coalescing client", "plain client", "plain client, empty server"
+    rounds: dict[str, list[Measured]] = {ours: [], plain: [], empty: []}
+    with meterd(core, plan.folder / "coalescing.sqlite3") as daemon, echo(core, plan.folder) as nothing:
         for _ in range(plan.rounds):
-            for client, taken in rounds.items():
-                arguments = ("bench.clients", daemon.address, client, str(tasks), str(plan.seconds))
-                taken.append(measure_with(daemon, (plan.load_processor,), *arguments))
-    pairs = list(zip(rounds["coalescing"], rounds["plain"], strict=True))
+            for what, server, client in (
+                (empty, nothing, "plain"),
+                (plain, daemon, "plain"),
+                (ours, daemon, "coalescing"),
+            ):
+                arguments = ("bench.clients", server.address, client, str(tasks), str(plan.seconds))
+                rounds[what].append(measure_with(server, (plan.load_processor,), *arguments))
     report.add(
-        [Row(f"RecordCost, {tasks} tasks, {client} client", "meterd", taken) for client, taken in rounds.items()],
+        [
+            Row(f"RecordCost, {tasks} tasks, {what}", "echo" if what is empty else "meterd", taken)
+            for what, taken in rounds.items()
+        ],
         Ratio(
             f"AsyncClient.record_cost from {tasks} tasks over the plain stub, calls/s",
-            [ours.per_second / theirs.per_second for ours, theirs in pairs],
+            ratios(rounds[ours], rounds[plain], "per_second"),
             12,
         ),
         Ratio(
+            f"AsyncClient.record_cost from {tasks} tasks over the plain stub on the empty server, calls/s",
+            ratios(rounds[ours], rounds[empty], "per_second"),
+        ),
+        Ratio(
             f"AsyncClient.record_cost from {tasks} tasks over the plain stub, p99",
-            [ours.p99_ms / theirs.p99_ms for ours, theirs in pairs],
+            ratios(rounds[ours], rounds[plain], "p99_ms"),
             at_most=1,
         ),
     )

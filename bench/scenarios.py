@@ -48,7 +48,8 @@ def in_turns(plan: Plan, load: Load, servers: Sequence[Server], *, shared: bool 
     return taken
 
 
-def _ratios(ours: Sequence[Measured], theirs: Sequence[Measured], field: str) -> list[float]:
+def ratios(ours: Sequence[Measured], theirs: Sequence[Measured], field: str) -> list[float]:
+    """One figure of ours over theirs, round by round."""
     return [getattr(mine, field) / getattr(other, field) for mine, other in zip(ours, theirs, strict=True)]
 
 
@@ -71,15 +72,15 @@ def unary(plan: Plan, report: Report) -> None:
         (),
         Ratio(
             "RecordCost at 64 in flight, calls/s over the echo's",
-            _ratios(many["meterd"], many["echo"], "per_second"),
+            ratios(many["meterd"], many["echo"], "per_second"),
             1.15,
         ),
         Ratio(
             "RecordCost at 1 in flight, p50 over the echo's",
-            _ratios(alone["meterd"], alone["echo"], "p50_ms"),
+            ratios(alone["meterd"], alone["echo"], "p50_ms"),
             at_most=1.6,
         ),
-        Ratio("Check among costs, p99 over the echo's", _ratios(mixed["meterd"], mixed["echo"], "p99_ms"), at_most=1.2),
+        Ratio("Check among costs, p99 over the echo's", ratios(mixed["meterd"], mixed["echo"], "p99_ms"), at_most=1.2),
     )
 
 
@@ -90,15 +91,18 @@ def batches(plan: Plan, report: Report) -> None:
     """
     for operations, aim in ((1_000, 120_000), (100, 80_000)):
         load = Load("batch", in_flight=4_000 // operations, operations=operations, seconds=plan.seconds)
+        raw: list[float] = []
         with (
             meterd(plan.both, plan.folder / f"batch-{operations}.sqlite3", name="alone") as alone,
             meterd(
                 plan.both, plan.folder / f"worker-{operations}.sqlite3", "--workers", "1", name="1 worker"
             ) as worker,
         ):
-            rounds = in_turns(plan, load, (alone, worker), shared=True)
-        taken = rounds["1 worker"]
-        raw = [rawsqlite.insert(plan.folder, entries=100_000, batch=operations) for _ in range(plan.rounds)]
+            rounds: dict[str, list[Measured]] = {alone.name: [], worker.name: []}
+            for _ in range(plan.rounds):
+                for name, taken in in_turns(plan._replace(rounds=1), load, (alone, worker), shared=True).items():
+                    rounds[name] += taken
+                raw.append(rawsqlite.insert(plan.folder, entries=100_000, batch=operations))
         report.add([Row(f"Batch of {operations:,}", name, each) for name, each in rounds.items()])
         report.note(
             f"Batch of {operations:,}: raw SQLite inserts the same rows at {statistics.median(raw):,.0f}/s; the aim is "
@@ -108,7 +112,7 @@ def batches(plan: Plan, report: Report) -> None:
             (),
             Ratio(
                 f"Batch of {operations:,} with a worker, entries/s over raw SQLite's",
-                [each.per_second / mine for each, mine in zip(taken, raw, strict=True)],
+                [each.per_second / mine for each, mine in zip(rounds[worker.name], raw, strict=True)],
                 0.55,
             ),
         )
@@ -129,10 +133,10 @@ def rating(plan: Plan, report: Report) -> None:
             Row(f"Batch of 1,000 {what}", "meterd", rounds[kind])
             for kind, what in (("charge", "costs"), ("usage", "usages"))
         ],
-        Ratio("Usage over plain costs, entries/s", _ratios(rounds["usage"], rounds["charge"], "per_second"), 1 / 1.15),
+        Ratio("Usage over plain costs, entries/s", ratios(rounds["usage"], rounds["charge"], "per_second"), 1 / 1.15),
         Ratio(
             "Usage over plain costs, CPU of the daemon for each",
-            _ratios(rounds["usage"], rounds["charge"], "processor_us"),
+            ratios(rounds["usage"], rounds["charge"], "processor_us"),
             at_most=1.15,
         ),
     )
@@ -148,7 +152,7 @@ def hot(plan: Plan, report: Report) -> None:
                 taken.append(measure(daemon, (plan.load_processor,), Load("cost", seconds=plan.seconds, users=users)))
     report.add(
         [Row(f"RecordCost, 64 in flight, {users:,} users", "meterd", taken) for users, taken in rounds.items()],
-        Ratio("One user over 10,000 users, calls/s", _ratios(rounds[1], rounds[10_000], "per_second"), 0.95),
+        Ratio("One user over 10,000 users, calls/s", ratios(rounds[1], rounds[10_000], "per_second"), 0.95),
     )
 
 
@@ -178,7 +182,7 @@ def large(plan: Plan, report: Report) -> None:
             taken = in_turns(plan, load, (empty, daemon), shared=True)
     report.add(
         [Row("Batch of 1,000", f"{name} file", rounds) for name, rounds in taken.items()],
-        Ratio("A large file over an empty one, entries/s", _ratios(taken["large"], taken["empty"], "per_second"), 0.85),
+        Ratio("A large file over an empty one, entries/s", ratios(taken["large"], taken["empty"], "per_second"), 0.85),
     )
 
 

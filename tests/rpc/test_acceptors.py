@@ -197,7 +197,7 @@ async def _nothing_kept():
 
 @pytest.mark.parametrize("ends", ["answered", "aborted", "failed"])
 async def test_what_is_over(serve, caplog, ends):
-    """However a method ends its calls, gRPC counts them as over, and nothing of them is kept."""
+    """However a method ends its calls, whoever asks is told, gRPC counts them as over, and nothing of them is kept."""
     # pytest keeps what is logged, and so what an exception has passed through.
     caplog.set_level(logging.CRITICAL, acceptors.__name__)
     codes = {
@@ -206,7 +206,10 @@ async def test_what_is_over(serve, caplog, ends):
         "failed": grpc.StatusCode.UNKNOWN,
     }
 
+    over = []
+
     async def answer(request, context):
+        context.add_done_callback(lambda _: over.append(request))
         if ends == "failed":
             raise LookupError
         if ends == "aborted":
@@ -214,16 +217,18 @@ async def test_what_is_over(serve, caplog, ends):
         return request
 
     async with serve(answer) as (_, _, ask), _nothing_kept():
-        for _ in range(2 * ASKED_MIN):
-            assert codes[ends] == await ask(0, timeout=TIMEOUT_SECONDS).code()
+        for number in range(2 * ASKED_MIN):
+            assert codes[ends] == await ask(number, timeout=TIMEOUT_SECONDS).code()
+    assert [*range(2 * ASKED_MIN)] == over
 
 
 @pytest.mark.parametrize("is_early", [False, True])
 async def test_who_hung_up_is_over(serve, is_early):
     """When callers hang up, before or after they have said what is asked, their calls are over as well."""
-    begun = asyncio.Queue()
+    begun, over = asyncio.Queue(), []
 
-    async def answer(request, _context):
+    async def answer(request, context):
+        context.add_done_callback(lambda _: over.append(request))
         begun.put_nowait(request)
         await asyncio.Event().wait()
 
@@ -236,6 +241,7 @@ async def test_who_hung_up_is_over(serve, is_early):
                 asked = ask(0, timeout=TIMEOUT_SECONDS)
                 await asyncio.wait_for(begun.get(), TIMEOUT_SECONDS)
             asked.cancel()
+    assert len(over) == (0 if is_early else 2 * ASKED_MIN)
 
 
 async def test_who_hung_up_and_is_refused_is_over(serve):

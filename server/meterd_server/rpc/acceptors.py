@@ -126,7 +126,10 @@ class Acceptors:
             await _fail(call)
         finally:
             self._waiting.end(call)
-            await self._over(call, state)
+            try:
+                await self._over(call, state)
+            finally:
+                call.be_over()
 
     async def _over(self, call: _Call, state: Any) -> None:  # noqa: ANN401
         """Wait until gRPC says that the call is over, if it has not: one that is never asked about counts as open for ever."""
@@ -145,7 +148,8 @@ class Acceptors:
             await cygrpc.execute_batch(state, (receive,), self._loop)
             if (message := receive.message()) is None:
                 return  # the caller has hung up already
-            request = handler.request_deserializer(message)
+            read = handler.request_deserializer
+            request = read(message) if read else message
         behavior = handler.stream_stream if handler.request_streaming else handler.unary_unary
         answering = behavior(request, call)
         try:
@@ -179,6 +183,16 @@ class _Call(getattr(cygrpc, "_ServicerContext", object)):  # type: ignore[misc]
     """Whether a status is or was under way."""
     is_ended = False
     """Whether gRPC was asked, along with sending the answer, to say when the call is over."""
+    _callbacks: tuple[Callable[[Any], None], ...] = ()
+
+    def add_done_callback(self, callback: Callable[[Any], None]) -> None:
+        """Have `callback` called when the call is over: its answer was taken, or never will be."""
+        self._callbacks += (callback,)
+
+    def be_over(self) -> None:
+        """Tell those who asked for it."""
+        for callback in self._callbacks:
+            callback(self)
 
     async def abort(
         self, code: grpc.StatusCode, details: str = "", trailing_metadata: tuple[tuple[str, str | bytes], ...] = ()

@@ -116,8 +116,7 @@ class ServiceHandler(grpc.GenericRpcHandler):
         self._turns_away = limits.admission.turns_away
         self._note_call = limits.leftovers.note_call
         self._handlers: dict[str, tuple[Handler, Handler | None]] = {}
-        self.small_methods: list[str] = []
-        """The unary methods whose answers are small."""
+        self.unary_methods: list[str] = []
         for method in descriptor.methods:
             handler = _handler(method, getattr(service, method.name), limits, log_call)
             stays_open = method.client_streaming or method.server_streaming
@@ -125,8 +124,8 @@ class ServiceHandler(grpc.GenericRpcHandler):
             refusal = None if admitted else _refusal(_full_name(method), limits.admission, log_call)
             path = f"/{_full_name(method)}"
             self._handlers[path] = (handler, refusal)
-            if not stays_open and method.name not in LARGE:
-                self.small_methods.append(path)
+            if not stays_open:
+                self.unary_methods.append(path)
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Handler | None:
         """What gRPC asks for each call; None for a method that is not of this service."""

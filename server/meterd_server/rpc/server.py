@@ -90,7 +90,7 @@ class Server:
         }
         handlers = {each: ServiceHandler(each, service, limits, log_call) for each, service in services.items()}
         self._server.add_generic_rpc_handlers(list(handlers.values()))
-        taken = {method: handlers[each] for each in (METERING, LEDGER) for method in handlers[each].small_methods}
+        taken = {method: handlers[each] for each in (METERING, LEDGER) for method in handlers[each].unary_methods}
         self._acceptors = Acceptors(self._server, taken)
         names = (*SERVICE_NAMES, HEALTH.full_name, REFLECTION.full_name)
         # Never turned away, for that would say that the daemon is down; nor in the log, for health is asked every few seconds.

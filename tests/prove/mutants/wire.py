@@ -104,6 +104,7 @@ MUTANTS = [
             "elif not (call.is_ended or task_is_cancelled()):",
             "elif False:",
         ),
+        ("nobody is told that a call is over", "            callback(self)\n", "            pass\n"),
         ("what a call has raised keeps it", "former.__traceback__ = None", "pass"),
         ("who is told a status is cancelled", "self.is_told, self.task = True, None", "pass"),
         ("who met an error is told nothing", "await _fail(call)", "pass"),
