@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -99,16 +100,17 @@ def _open_store(settings: Settings) -> Store:
 async def _serve(settings: Settings, announce: Callable[[str], None], log_call: LogCall) -> int:
     stopping = stop_on_signals()
     collect_garbage_rarely()
-    store = _open_store(settings)
-    await store.open()
-    beside: list[asyncio.Task[None]] = []
-    try:
+    # Stopped in the order of this from the end, whatever fails: gRPC may end a process whose event loop ends under a server.
+    async with AsyncExitStack() as stops:
+        store = _open_store(settings)
+        await store.open()
+        stops.push_async_callback(store.close)
         prices = Prices(store, clock_us=clock_us)
         await prices.load()
         if settings.prices:
             log.info("%d new rate cards from %s", await prices.load_file(Path(settings.prices)), settings.prices)
         if store.shared:
-            beside.append(asyncio.create_task(prices.follow()))
+            stops.callback(asyncio.create_task(prices.follow()).cancel)
         ledger = Ledger(
             store,
             clock_us=clock_us,
@@ -117,25 +119,21 @@ async def _serve(settings: Settings, announce: Callable[[str], None], log_call: 
             queued_max=settings.max_queued_operations,
             on_health=lambda serving: front.set_serving(serving),  # noqa: PLW0108 -- it is made below
         )
+        stops.push_async_callback(ledger.stop)
         front: _Front = (
             Workers(settings, ledger, store) if settings.workers else _Alone(settings, ledger, prices, log_call)
         )
         sweeper = Sweeper(store, ledger, clock_us=clock_us, holder=new_request_id())
         address = await front.start()
+        stops.push_async_callback(front.stop)
         if settings.drift_checks:
             front.set_drift(False)
-            beside.append(asyncio.create_task(DriftWatch(store, lambda: front.set_drift(True)).run()))
+            stops.callback(asyncio.create_task(DriftWatch(store, lambda: front.set_drift(True)).run()).cancel)
         sweeper.start()
+        stops.push_async_callback(sweeper.stop)
         log.info("serving on %s, database %s", address, shown(settings.db))
         announce(address)
         await stopping.wait()
         log.info("stopping: waiting up to %g s for calls under way", settings.shutdown_grace_seconds)
-        await sweeper.stop()
-        await front.stop()
-        await ledger.stop()
-    finally:
-        for task in beside:
-            task.cancel()
-        await store.close()
     log.info("stopped")
     return 0

@@ -30,11 +30,13 @@ def clock_us() -> int:
 
 async def take_down(server: Server, ledger: AnyLedger, grace_seconds: float) -> None:
     """Take no new calls and end when those under way are answered, or after `grace_seconds`."""
-    await server.leave()
-    await ledger.stop()
-    # A moment in which callers are told UNAVAILABLE and turn away: gRPC drops what arrives while it stops, without a word.
-    await asyncio.sleep(_LEAVE_SECONDS)
-    await server.stop(grace_seconds)
+    try:
+        await server.leave()
+        await ledger.stop()
+        # A moment in which callers are told UNAVAILABLE and turn away: gRPC drops what arrives while it stops, without a word.
+        await asyncio.sleep(_LEAVE_SECONDS)
+    finally:
+        await server.stop(grace_seconds)
 
 
 def collect_garbage_rarely() -> None:

@@ -294,7 +294,7 @@ async def test_an_abort_is_not_cancelled(serve, monkeypatch, waits):
     async with serve(answer) as (_, _, ask):
         for _ in range(2):
             assert (grpc.StatusCode.FAILED_PRECONDITION, "no") == await _status_of(ask(0, timeout=TIMEOUT_SECONDS))
-        assert [False, True] == [ended.get_nowait() for _ in range(2)]
+        assert [False, True] == [await asyncio.wait_for(ended.get(), TIMEOUT_SECONDS) for _ in range(2)]
 
 
 async def test_a_call_without_a_message(serve):
@@ -306,6 +306,17 @@ async def test_a_call_without_a_message(serve):
         await asyncio.wait_for(service.takes.wait(), TIMEOUT_SECONDS)
         silent.cancel()
         assert 7 == await ask(7, timeout=TIMEOUT_SECONDS)
+
+
+async def test_a_call_that_ends_without_a_message(serve):
+    """A caller who ends a call without saying what is asked is told so."""
+    async with serve(_echo) as (service, channel, ask), _nothing_kept():
+        await ask(0, timeout=TIMEOUT_SECONDS)
+        for _ in range(3):
+            silent = channel.stream_unary(METHOD, _write, _read)(timeout=TIMEOUT_SECONDS)
+            await silent.done_writing()
+            assert grpc.StatusCode.UNIMPLEMENTED == await silent.code()
+    assert 3 == service.taken
 
 
 async def _for_ever():

@@ -24,12 +24,13 @@ class Counts:
     def __init__(self):
         self.open = 0
         self.ended_by_grpc = 0
+        self.come_meanwhile = 0
 
     def calls(self):
         return self.open + self.ended_by_grpc
 
     def streams(self):
-        return self.open
+        return self.open + self.come_meanwhile
 
 
 class Clock:
@@ -90,6 +91,12 @@ def test_calls_that_grpc_ended_by_itself_are_not_under_way(admission, counts, cl
     assert 0 == _turned_away(admission, 2 * CALLS_A_LOOK)
     counts.open = CALLS_UNDER_WAY_MAX + 50
     clock.seconds += 1
+    assert 50 == _turned_away(admission, 2 * CALLS_A_LOOK - 1)
+
+
+def test_what_comes_between_the_two_counts(admission, counts):
+    """Streams that came after the calls were counted make no room for more calls."""
+    counts.open, counts.come_meanwhile = CALLS_UNDER_WAY_MAX + 50, 100
     assert 50 == _turned_away(admission, 2 * CALLS_A_LOOK - 1)
 
 

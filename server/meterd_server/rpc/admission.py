@@ -108,7 +108,8 @@ class Admission:
             calls - self._ended_by_grpc - self._standing_calls > CALLS_UNDER_WAY_MAX
             and self._clock() >= self._compare_after
         ):
-            self._ended_by_grpc = calls - self._counts.streams()
+            # Not below 0: the streams are counted a moment later.
+            self._ended_by_grpc = max(0, calls - self._counts.streams())
             self._compare_after = self._clock() + COMPARE_SECONDS
         return calls - self._ended_by_grpc - self._standing_calls
 

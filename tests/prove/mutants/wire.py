@@ -109,6 +109,11 @@ MUTANTS = [
         ("who is told a status is cancelled", "self.is_told, self.task = True, None", "pass"),
         ("who met an error is told nothing", "await _fail(call)", "pass"),
         (
+            "who says nothing is told nothing",
+            'await call.abort(grpc.StatusCode.UNIMPLEMENTED, "the call ended without a message")',
+            "return",
+        ),
+        (
             "a call without a message is answered",
             "if (message := receive.message()) is None:",
             "if (message := receive.message()) is False:",
@@ -118,6 +123,25 @@ MUTANTS = [
             "a grpcio without a part is trusted",
             "return all(known) and all(hasattr(cygrpc, name) for name in classes)",
             "return all(known)",
+        ),
+    ),
+    *planted(
+        "rpc/admission.py",
+        ("tests/rpc/test_admission.py",),
+        (
+            "streams that came meanwhile make room",
+            "max(0, calls - self._counts.streams())",
+            "calls - self._counts.streams()",
+        ),
+        ("streams that stand open are work", "        self._standing_calls += 1\n", "        pass\n"),
+    ),
+    *planted(
+        "process.py",
+        ("tests/e2e/test_taking_down.py",),
+        (
+            "a ledger that fails leaves the server running",
+            "    finally:\n        await server.stop",
+            "    except OSError:\n        await server.stop",
         ),
     ),
     *planted(
