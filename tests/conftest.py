@@ -4,6 +4,8 @@ import sys
 
 import pytest
 
+from clocks import Clock
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _servers():
@@ -11,3 +13,9 @@ def _servers():
     yield
     if engines := sys.modules.get("store.engines"):
         engines.leave_postgres()
+
+
+@pytest.fixture
+def clock():
+    """Return a clock that stands still until a test moves it."""
+    return Clock()

@@ -12,15 +12,6 @@ Code = grpc.StatusCode
 NO_JITTER = meterd.RetryPolicy(initial_backoff_seconds=0)
 
 
-class Clock:
-    """Stands still until it is moved."""
-
-    seconds = 0.0
-
-    def __call__(self):
-        return self.seconds
-
-
 def test_unavailable_is_tried_again_as_the_same_request(client, daemon):
     """A retry sends the same request under the same request_id, a UUIDv7 made before the first attempt."""
     daemon.script.extend([daemon.failure(Code.UNAVAILABLE, "STORE_UNAVAILABLE"), daemon.Failure(Code.UNAVAILABLE)])
@@ -82,29 +73,28 @@ def test_a_silent_daemon(client, daemon):
     assert "r-1" == info.value.request_id
 
 
-def test_backoff_doubles_up_to_its_limit():
+def test_backoff_doubles_up_to_its_limit(clock):
     """Without jitter's luck the pauses double from the initial to the largest, for the default policy as documented."""
-    attempts = Attempts(meterd.RetryPolicy(attempts=8), 60.0, clock=Clock(), jitter=lambda: 1.0)
+    attempts = Attempts(meterd.RetryPolicy(attempts=8), 60.0, clock=clock, jitter=lambda: 1.0)
     pauses = [attempts.pause_seconds_after(meterd.UnavailableError("no")) for _ in range(8)]
     assert [0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 2.0, None] == pauses
 
 
-def test_all_attempts_share_one_deadline():
+def test_all_attempts_share_one_deadline(clock):
     """What an attempt and its pause took is gone for the next one; when a pause would take the rest, it is over."""
-    clock = Clock()
     attempts = Attempts(meterd.RetryPolicy(initial_backoff_seconds=2.0), 10.0, clock=clock, jitter=lambda: 1.0)
     assert 10.0 == attempts.remaining_seconds()
-    clock.seconds = 7.0
+    clock.go_on(7.0)
     assert (3.0, 2.0) == (attempts.remaining_seconds(), attempts.pause_seconds_after(meterd.UnavailableError("no")))
-    clock.seconds = 9.0
+    clock.go_on(2.0)
     assert attempts.pause_seconds_after(meterd.UnavailableError("no")) is None
-    clock.seconds = 11.0
+    clock.go_on(2.0)
     assert 0.0 == attempts.remaining_seconds()
 
 
-def test_many_attempts_do_not_overflow():
+def test_many_attempts_do_not_overflow(clock):
     """However many attempts, the backoff stays finite."""
-    attempts = Attempts(meterd.RetryPolicy(attempts=3_000), 1e6, clock=Clock(), jitter=lambda: 1.0)
+    attempts = Attempts(meterd.RetryPolicy(attempts=3_000), 1e6, clock=clock, jitter=lambda: 1.0)
     pauses = {attempts.pause_seconds_after(meterd.UnavailableError("no")) for _ in range(2_999)}
     assert 2.0 == max(pauses)
 

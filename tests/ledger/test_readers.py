@@ -7,27 +7,6 @@ from meterd_server.errors import StoreUnavailable
 from rules.commands import cost
 
 
-class Clock:
-    """Seconds that go on when told."""
-
-    def __init__(self):
-        self.seconds = 1000.0
-
-    def __call__(self):
-        """What time it is."""
-        return self.seconds
-
-    def go_on(self, seconds):
-        """Let time pass."""
-        self.seconds += seconds
-
-
-@pytest.fixture
-def clock():
-    """Return a clock that stands still until told otherwise."""
-    return Clock()
-
-
 @pytest.fixture
 def readers(clock):
     """Return what a lane that has seen nobody knows."""

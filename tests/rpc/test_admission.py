@@ -33,24 +33,10 @@ class Counts:
         return self.open + self.come_meanwhile
 
 
-class Clock:
-    def __init__(self):
-        self.seconds = 1_000.0
-
-    def __call__(self):
-        return self.seconds
-
-
 @pytest.fixture
 def counts():
     """Nothing has come so far."""
     return Counts()
-
-
-@pytest.fixture
-def clock():
-    """A clock that stands still until a test moves it."""
-    return Clock()
 
 
 @pytest.fixture

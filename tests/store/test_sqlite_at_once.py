@@ -19,21 +19,6 @@ def disk():
     return Disk()
 
 
-class _Clock:
-    """The store's clock, which stands still unless it is moved: however busy this machine is, nothing takes long by it."""
-
-    seconds = 1000.0
-
-    def __call__(self):
-        return self.seconds
-
-
-@pytest.fixture
-def clock():
-    """Return the store's clock."""
-    return _Clock()
-
-
 @pytest.fixture
 async def store(tmp_path, disk, clock):
     """Return an open, empty store on the disk."""

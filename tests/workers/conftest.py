@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from clocks import Clock
 from meterd_server.workers.remote import RemoteLedger
 
 
@@ -39,20 +40,6 @@ async def script():
 def make_script():
     """Return what makes a scripted ledger with other options."""
     return Script
-
-
-class Clock:
-    """The event loop's time, which goes on only when a test says so."""
-
-    def __init__(self, now_seconds):
-        self.now_seconds = now_seconds
-
-    def __call__(self):
-        return self.now_seconds
-
-    def go_on(self, seconds):
-        """Let time pass."""
-        self.now_seconds += seconds
 
 
 @pytest.fixture
