@@ -23,21 +23,15 @@ def coalescing(plan: Plan, report: Report, tasks: int = TASKS) -> None:
     """One client for many tasks, beside the plain stub, on the daemon and on an empty server."""
     core = (plan.server_processor,)
     ours, plain, empty = "coalescing client", "plain client", "plain client, empty server"
-    rounds: dict[str, list[Measured]] = {ours: [], plain: [], empty: []}
     with meterd(core, plan.folder / "coalescing.sqlite3") as daemon, echo(core, plan.folder) as nothing:
+        sides = {ours: (daemon, "coalescing"), plain: (daemon, "plain"), empty: (nothing, "plain")}
+        rounds: dict[str, list[Measured]] = {what: [] for what in sides}
         for _ in range(plan.rounds):
-            for what, server, client in (
-                (empty, nothing, "plain"),
-                (plain, daemon, "plain"),
-                (ours, daemon, "coalescing"),
-            ):
+            for what, (server, client) in sides.items():
                 arguments = ("bench.clients", server.address, client, str(tasks), str(plan.seconds))
                 rounds[what].append(measure_with(server, (plan.load_processor,), *arguments))
     report.add(
-        [
-            Row(f"RecordCost, {tasks} tasks, {what}", "echo" if what is empty else "meterd", taken)
-            for what, taken in rounds.items()
-        ],
+        [Row(f"RecordCost, {tasks} tasks, {what}", server.name, rounds[what]) for what, (server, _) in sides.items()],
         Ratio(
             f"AsyncClient.record_cost from {tasks} tasks over the plain stub, calls/s",
             ratios(rounds[ours], rounds[plain], "per_second"),

@@ -36,11 +36,14 @@ class Ratio(NamedTuple):
         )
 
     @property
-    def reached(self) -> bool:
-        """Whether it is."""
-        return (self.at_least is None or self.median >= self.at_least) and (
+    def reached(self) -> str:
+        """Whether it is, in a word; none where nothing is aimed at."""
+        if not self.aim:
+            return ""
+        is_reached = (self.at_least is None or self.median >= self.at_least) and (
             self.at_most is None or self.median <= self.at_most
         )
+        return "yes" if is_reached else "no"
 
 
 class Row(NamedTuple):
@@ -106,7 +109,7 @@ class Report:
                 f"{ratio.median:.2f}",
                 f"{min(ratio.rounds):.2f}",
                 f"{max(ratio.rounds):.2f}",
-                "yes" if ratio.reached else "no",
+                ratio.reached,
             ]
             for ratio in self.ratios
         ]
